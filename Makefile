@@ -1,0 +1,48 @@
+# make        set everything up and run the default benchmark (real digits, no download)
+# make test   set everything up and run the tests
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+GRID ?= config/digits.yaml
+CORES ?= $(shell nproc)
+export OMP_NUM_THREADS := 1
+export MPLBACKEND := agg
+
+.PHONY: run test quick lint doctest clean help
+
+run: $(VENV)/.ready
+	@$(BIN)/gm run $(GRID) --cores $(CORES)
+
+test: lint doctest $(VENV)/.ready
+	$(BIN)/pytest -n $(CORES) --dist worksteal
+
+quick: $(VENV)/.ready
+	$(BIN)/pytest -n $(CORES) --dist worksteal -m "not slow and not workflow"
+
+doctest: $(VENV)/.ready
+	$(BIN)/pytest --doctest-modules gm
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check gm tests
+	$(BIN)/ruff format --check gm tests
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+clean:
+	rm -rf results/digits .snakemake
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+help:
+	@echo "make               set up and run the benchmark GRID=$(GRID) on CORES=$(CORES) cores"
+	@echo "make test          lint, doctests and all tests"
+	@echo "make quick         the quick tests"
+	@echo "make lint          ruff, snakefmt, snakemake --lint"
+	@echo "make clean         remove what 'make' made of the default benchmark"
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@

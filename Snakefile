@@ -1,0 +1,35 @@
+"""Deep generative models, benchmarked: prepare -> train -> sample -> score -> embed -> evaluate -> report.
+
+snakemake --cores 2                                        the default benchmark, config/digits.yaml
+snakemake --cores 2 --configfile path/to/grid.yaml         any other grid
+snakemake --workflow-profile workflow/profiles/slurm       on a cluster
+snakemake --report results/digits/snakemake.zip            Snakemake's own report of a finished run
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.12")
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/embed.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        f"{ROOT}/report/index.html",
+        f"{ROOT}/table.csv",

@@ -1,0 +1,89 @@
+"""The command line: the seven verbs that Snakemake's rules call, and the commands that people call."""
+
+import os
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+    os.environ[_variable] = "1"  # one thread per job: the scheduler supplies the parallelism, sums keep their order
+
+import argparse
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import get_type_hints
+
+from gm import __version__
+from gm.config import ConfigError
+
+STAGES = {
+    "prepare": "dataset -> data.npz",
+    "train": "data.npz -> model.safetensors, history.csv",
+    "sample": "model.safetensors -> samples.npz",
+    "score": "model.safetensors -> scores.npz",
+    "ruler": "data.npz -> the metric's networks, and the real splits seen through them",
+    "embed": "samples.npz -> features.npz",
+    "evaluate": "arrays -> metrics.csv",
+    "report": "metrics.csv of all runs -> tables, figures, report/index.html",
+}
+COMMANDS = {
+    "run": "make a benchmark: Snakemake under a lock, with progress",
+    "plan": "what would be made, and how many jobs",
+    "why": "why a target would be made again: which key or which function changed",
+    "status": "what is done, failed or missing",
+    "retry": "clear failed runs, so that the next run makes them again",
+    "check": "run the model contract on any importable class",
+}
+
+
+def _stage(verb: str, arguments: list[str]) -> int:
+    if "torch" in sys.modules:
+        raise AssertionError("torch was imported before the stage that needs it")
+    stage = import_module(f"gm.stages.{verb}")
+    hints = get_type_hints(stage.run, include_extras=True)
+    paths = [name for name, hint in hints.items() if getattr(hint, "__metadata__", ("",))[0] in ("input", "output")]
+    parser = argparse.ArgumentParser(f"gm {verb}", description=STAGES[verb])
+    for name in paths:
+        parser.add_argument(f"--{name}", type=Path, required=True, help=hints[name].__metadata__[0])
+    parser.add_argument("--spec", type=json.loads, required=True, help="this job's slice of the configuration, JSON")
+    parser.add_argument("--code", help="digest of the planned code; refuse to run any other")
+    parser.add_argument("--seed", type=int, help="the run's seed")
+    given = vars(parser.parse_args(arguments))
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(1)
+    from gm.stages.job import StaleCode, run
+
+    try:
+        run(stage, **given)
+    except StaleCode as error:
+        print(f"gm {verb}: {error}", file=sys.stderr)
+        return 4
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; exit codes: 0 done, 1 machine's error, 2 usage or configuration, 3 some runs failed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser("gm", formatter_class=argparse.RawDescriptionHelpFormatter, description=_help())
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("verb", choices=[*STAGES, *COMMANDS], metavar="command")
+    options = parser.parse_args(arguments[:1])
+    try:
+        if options.verb in STAGES:
+            return _stage(options.verb, arguments[1:])
+        return import_module(f"gm.commands.{options.verb}").main(arguments[1:])
+    except ConfigError as error:
+        print(f"gm {options.verb}: configuration error\n{error}", file=sys.stderr)
+        return 2
+
+
+def _help() -> str:
+    lines = ["Benchmark deep generative models, reproducibly.", "", "for people:"]
+    lines += [f"  {name:<10}{text}" for name, text in COMMANDS.items()]
+    lines += ["", "stages, as the workflow calls them:"]
+    return "\n".join(lines + [f"  {name:<10}{text}" for name, text in STAGES.items()])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

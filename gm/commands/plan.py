@@ -1,0 +1,28 @@
+"""gm plan: what would be made, and how many jobs."""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from gm import plan
+from gm.commands.records import jobs
+
+
+def main(arguments: list[str]) -> int:
+    """Print the number of jobs per stage, the reasons, and the pairs that are left out."""
+    parser = argparse.ArgumentParser("gm plan", description=__doc__.splitlines()[0])
+    parser.add_argument("grid", nargs="?", type=Path, default=plan.REPOSITORY / "config/digits.yaml", help="grid file")
+    planned = plan.read(parser.parse_args(arguments).grid)
+    found = jobs(planned)
+    due = [job for job in found if job.reasons]
+    stages = dict.fromkeys(job.stage for job in found)
+    print(f"{planned.benchmark}: {len(planned.runs)} runs, {len(found)} jobs, {len(due)} to do")
+    for stage in stages:
+        total = sum(job.stage == stage for job in found)
+        print(f"  {stage:<9}{sum(job.stage == stage for job in due):>5} of {total}")
+    reasons = Counter(reason for job in due for reason in job.reasons if not reason.startswith("follows"))
+    for reason, count in reasons.most_common():
+        print(f"  {count:>5} x {reason}")
+    for dataset, model, reason in planned.skipped:
+        print(f"  left out: {model} on {dataset} ({reason})")
+    return 0

@@ -1,0 +1,85 @@
+"""Comparing what was made with what would be made now, from the records alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gm import io, provenance, source
+from gm.plan import Plan
+from gm.stages.job import roots_of
+
+
+@dataclass(frozen=True)
+class Job:
+    """A planned job and why it would run; no reasons means that it is up to date."""
+
+    stage: str
+    wildcards: dict
+    target: Path
+    reasons: tuple[str, ...]
+    status: str
+
+    @property
+    def name(self) -> str:
+        """`stage dataset/model/seed`."""
+        return " ".join([self.stage, "/".join(str(value) for value in self.wildcards.values())]).strip()
+
+
+def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
+    """Keys whose values differ, `key: old -> new`."""
+    lines = []
+    for key in sorted(set(old) | set(new)):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {io.canonical(before)} -> {io.canonical(after)}")
+    return lines
+
+
+def code_changes(old: dict, new: dict) -> list[str]:
+    """Functions that changed, appeared or went, `module: function`."""
+    lines = []
+    for module in sorted(set(old) | set(new)):
+        before, after = old.get(module), new.get(module)
+        if before is None or after is None:
+            lines.append(f"{module} ({'is imported now' if before is None else 'is imported no more'})")
+            continue
+        changed = [part for part in sorted(set(before) | set(after)) if before.get(part) != after.get(part)]
+        lines += [f"{module}: {part}" + ("" if part == "top level" else "()") for part in changed]
+    return lines
+
+
+def _upstream(job: str, wildcards: dict) -> list[str]:
+    dataset = wildcards.get("dataset")
+    before = {"ruler": ["prepare"], "train": ["prepare"], "sample": ["train"], "score": ["train"]}
+    before |= {"embed": ["sample", "ruler"], "evaluate": ["score", "embed"]}
+    run = "/".join(str(value) for value in wildcards.values())
+    return [f"{stage} {dataset if stage in ('prepare', 'ruler') else run}" for stage in before.get(job, [])]
+
+
+def jobs(plan: Plan) -> list[Job]:
+    """Every job of a plan with the reasons why it would run."""
+    found: dict[str, Job] = {}
+    prints: dict[tuple, dict] = {}
+    for stage, wildcards, output in plan.jobs():
+        target = Path(output)
+        path = provenance.record_of(target)
+        reasons, status = [], "missing"
+        if not target.is_file() or not path.is_file():
+            reasons.append("not made yet")
+        else:
+            record = io.read_json(path)
+            status = record["status"]
+            spec = plan.slice(stage, **wildcards)
+            roots = roots_of(stage, spec)
+            if roots not in prints:
+                prints[roots] = source.fingerprint(*roots)
+            reasons += [f"key {line}" for line in differences(record["spec"], spec)]
+            reasons += [f"code {line}" for line in code_changes(record["code"]["parts"], prints[roots])]
+        names = _upstream(stage, wildcards) if stage != "report" else [n for n in found if n.startswith("evaluate")]
+        stale = [name for name in names if found[name].reasons]
+        if stale:
+            reasons.append(f"follows {stale[0]}" + (f" and {len(stale) - 1} more" if len(stale) > 1 else ""))
+        job = Job(stage, wildcards, target, tuple(reasons), status)
+        found[job.name] = job
+    return list(found.values())

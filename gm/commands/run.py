@@ -1,0 +1,143 @@
+"""gm run: Snakemake under a lock that its jobs inherit, with one live view instead of a flood of lines.
+
+The lock is an open file that the whole process tree has as its standard input. It is free only when the last of its
+holders is gone, so after `kill -9` no orphan job is still writing when the next run unlocks the folder and resumes.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from gm import plan
+from gm.commands import status
+from gm.commands.view import View
+
+STEPS = re.compile(r"^(\d+) of (\d+) steps .* done$")
+FAILED_RULE = re.compile(r"^\s*(?:Error in rule|RuleException in rule) (\w+)")
+PATIENCE = 10.0
+PR_SET_PDEATHSIG = 1
+
+
+class Busy(RuntimeError):
+    """Another run holds the folder."""
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _die_with_parent() -> None:
+    """Ask Linux for SIGTERM when the parent dies, even of `kill -9`; elsewhere the lock alone does the work."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def lock(root: Path) -> Iterator[int]:
+    """Hold the lock of a results folder; yields the descriptor to hand on to the jobs.
+
+    Raises:
+        Busy: a living run holds it. Orphans of a killed run are waited for instead, with a line that says so.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    path = root / ".lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    started, told = time.monotonic(), False
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                holder = path.read_text().strip()
+                driver_lives = holder.isdigit() and _alive(int(holder))
+                if driver_lives and time.monotonic() - started > PATIENCE:
+                    raise Busy(
+                        f"{root.resolve()} is in use by another run (process {holder}); "
+                        f"wait for it, or stop it with: kill {holder}"
+                    ) from None
+                if not driver_lives and not told:
+                    told = True
+                    print("waiting for the last jobs of a run that was killed ...", file=sys.stderr, flush=True)
+                time.sleep(0.2)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _command(options: argparse.Namespace, *extra: str) -> list[str]:
+    snakefile = plan.REPOSITORY / "Snakefile"
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--configfile", str(options.grid)]
+    return [*command, "--cores", str(options.cores), *extra]
+
+
+def _snakemake(options: argparse.Namespace, descriptor: int, root: Path) -> int:
+    """Run Snakemake, its words into a file, its progress onto the screen."""
+    flags = ("--rerun-incomplete", "--keep-going", "--nocolor", *options.extra)
+    command = _command(options, *flags)
+    words = root / "snakemake.log"
+    process = subprocess.Popen(
+        command, stdin=descriptor, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_die_with_parent
+    )
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    with open(words, "w", encoding="utf-8") as file, View(root) as view:
+        for line in process.stdout:
+            file.write(line)
+            file.flush()
+            steps = STEPS.match(line.strip())
+            failed = FAILED_RULE.match(line)
+            if steps:
+                view.steps(int(steps[1]), int(steps[2]))
+            elif failed:
+                view.say(f"a job of rule '{failed[1]}' failed; see {words}")
+            elif "Nothing to be done" in line:
+                view.say("nothing to do")
+        code = process.wait()
+    if code:
+        tail = words.read_text(encoding="utf-8").splitlines()[-25:]
+        print("\n".join(["", f"snakemake ended with {code}; the end of {words}:", *tail]), file=sys.stderr)
+    return code
+
+
+def main(arguments: list[str]) -> int:
+    """Make a benchmark and say where the report is."""
+    parser = argparse.ArgumentParser("gm run", description=__doc__.splitlines()[0])
+    parser.add_argument("grid", nargs="?", type=Path, default=plan.REPOSITORY / "config/digits.yaml", help="grid file")
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="jobs at once")
+    parser.add_argument("extra", nargs="*", help="further words for Snakemake, after --")
+    if "MAKELEVEL" in os.environ:
+        _die_with_parent()
+    options = parser.parse_args(arguments)
+    planned = plan.read(options.grid)
+    root = Path(planned.root)
+    try:
+        with lock(root.parent) as descriptor:
+            root.mkdir(exist_ok=True)
+            if any(Path(".snakemake/locks").glob("*")):
+                subprocess.run(_command(options, "--unlock", "--quiet", "all"), stdin=descriptor, check=True)
+            code = _snakemake(options, descriptor, root)
+    except Busy as error:
+        print(f"gm run: {error}", file=sys.stderr)
+        return 4
+    if code:
+        return 1
+    print(f"report: {(root / 'report/index.html').resolve()}")
+    return status.main([str(options.grid), "--strict", "--brief"])
+

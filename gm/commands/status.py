@@ -1,0 +1,49 @@
+"""gm status: what is done, failed or missing."""
+
+import argparse
+from pathlib import Path
+
+from gm import io, plan, provenance
+from gm.commands.view import beats
+
+MARKS = {"ok": "●", "missing": "·"}
+
+
+def states(planned: plan.Plan) -> dict[tuple[str, str, int], tuple[str, str]]:
+    """`(status, reason)` of every planned run; `missing` until its metrics are there."""
+    found = {}
+    for dataset, model, seed in planned.runs:
+        folder = Path(planned.root) / dataset / model / str(seed)
+        record = provenance.record_of(folder / "metrics.csv")
+        content = io.read_json(record) if record.is_file() else {"status": "missing", "reason": ""}
+        found[dataset, model, seed] = (content["status"], content["reason"])
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """Print a matrix dataset x model with a mark per seed; with `--strict`, exit 3 unless every run is ok."""
+    parser = argparse.ArgumentParser("gm status", description=__doc__.splitlines()[0])
+    parser.add_argument("grid", nargs="?", type=Path, default=plan.REPOSITORY / "config/digits.yaml", help="grid file")
+    parser.add_argument("--strict", action="store_true", help="exit 3 unless every planned run is ok")
+    parser.add_argument("--brief", action="store_true", help="only what is not ok")
+    options = parser.parse_args(arguments)
+    planned = plan.read(options.grid)
+    found = states(planned)
+    if not options.brief:
+        width = max(len(name) for name in planned.models)
+        print(" " * width, "  ".join(planned.datasets), " (● ok, · missing, x failed, one mark a seed)")
+        for model in planned.models:
+            cells = []
+            for dataset in planned.datasets:
+                runs = [state for (d, m, _), state in found.items() if (d, m) == (dataset, model)]
+                cells.append("".join(MARKS.get(state[0], "x") for state in runs).center(len(dataset)))
+            print(model.ljust(width), "  ".join(cells))
+        for name, (step, total) in beats(Path(planned.root)).items():
+            print(f"  running: {name}, {step} of {total}")
+    ok = sum(state == "ok" for state, _ in found.values())
+    for (dataset, model, seed), (state, reason) in found.items():
+        if state not in ("ok", "missing"):
+            print(f"failed: {dataset}/{model}/{seed} {state}: {reason}")
+    if ok < len(found) or not options.brief:
+        print(f"{ok} of {len(found)} runs ok")
+    return 3 if options.strict and ok < len(found) else 0

@@ -1,0 +1,91 @@
+"""File formats. Nothing half-written is ever read: every file appears under its name whole, by a rename."""
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic(path: str | Path):
+    """Yield a temporary name in the same folder; on success it becomes `path`, on failure it is removed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write text, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, content: object) -> None:
+    """Write JSON with sorted keys, atomically."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> dict:
+    """Read JSON."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_arrays(path: str | Path, arrays: Mapping) -> None:
+    """Write numpy arrays as a compressed `.npz` without pickles; the same arrays give the same bytes."""
+    import numpy as np
+
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise ValueError(f"array '{name}' has objects inside; expected numbers or strings")
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **{name: arrays[name] for name in sorted(arrays)})
+
+
+def read_arrays(path: str | Path) -> dict:
+    """Read every array of a `.npz`; pickles are refused."""
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def write_rows(path: str | Path, columns: Iterable[str], rows: Iterable[Mapping]) -> None:
+    """Write a CSV with exactly these columns; an absent value is an empty cell, a float keeps all its digits."""
+    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: "" if value is None else value for key, value in row.items()})
+
+
+def read_rows(path: str | Path) -> list[dict[str, str]]:
+    """Read a CSV as a list of dictionaries of strings."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def sha256(path: str | Path) -> str:
+    """Hexadecimal sha256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical(content: object) -> str:
+    """JSON that is a pure function of the content: sorted keys, no spaces."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def save_with(writer: Callable[[Path], None], path: str | Path) -> None:
+    """Let a library's own `writer(path)` write a file, atomically."""
+    with atomic(path) as temporary:
+        writer(temporary)

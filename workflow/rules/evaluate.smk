@@ -1,0 +1,27 @@
+rule evaluate:
+    input:
+        data=rules.prepare.output.data,
+        ruler=rules.ruler.output.features,
+        weights=rules.train.output.weights,
+        samples=rules.sample.output.samples,
+        scores=rules.score.output.scores,
+        features=rules.embed.output.features,
+        records=[
+            rules.train.output.record,
+            rules.sample.output.record,
+            rules.score.output.record,
+            rules.embed.output.record,
+        ],
+    output:
+        metrics=f"{RUN}/metrics.csv",
+        record=f"{RUN}/metrics.json",
+    log:
+        f"{RUN}/evaluate.log",
+    params:
+        spec=spec("evaluate"),
+        code=code("evaluate"),
+    shell:
+        "gm evaluate --data {input.data} --ruler {input.ruler} --weights {input.weights}"
+        " --samples {input.samples} --scores {input.scores} --features {input.features}"
+        " --metrics {output.metrics} --seed {wildcards.seed}"
+        " --spec {params.spec:q} --code {params.code} > {log} 2>&1"

@@ -1,0 +1,12 @@
+rule prepare:
+    output:
+        data=f"{DATA}/data.npz",
+        record=f"{DATA}/data.json",
+    log:
+        f"{DATA}/prepare.log",
+    params:
+        spec=spec("prepare"),
+        code=code("prepare"),
+    priority: 100
+    shell:
+        "gm prepare --data {output.data} --spec {params.spec:q} --code {params.code} > {log} 2>&1"

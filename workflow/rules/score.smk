@@ -1,0 +1,17 @@
+rule score:
+    input:
+        data=rules.prepare.output.data,
+        weights=rules.train.output.weights,
+        record=rules.train.output.record,
+    output:
+        scores=f"{RUN}/scores.npz",
+        record=f"{RUN}/scores.json",
+    log:
+        f"{RUN}/score.log",
+    params:
+        spec=spec("score"),
+        code=code("score"),
+    priority: 20
+    shell:
+        "gm score --data {input.data} --weights {input.weights} --scores {output.scores}"
+        " --seed {wildcards.seed} --spec {params.spec:q} --code {params.code} > {log} 2>&1"
