@@ -1,0 +1,158 @@
+import math
+from functools import partial
+
+import pytest
+import torch
+from problems import LinearTilt, Mixture, QuadraticTilt, generator
+
+from gm.sampling.anneal import ais
+from gm.sampling.kernels import HMC, MALA
+from gm.sampling.logz import LogZ, certify, effective_size, estimate, normaliser, sandwich
+from gm.sampling.path import Geometric
+
+TILTS = {
+    "linear": LinearTilt(torch.linspace(-0.6, 0.6, 64)),
+    "quadratic": QuadraticTilt(torch.linspace(-0.5, 4.0, 64)),
+}
+
+
+def _normaliser(tilt, seed: int, **settings) -> LogZ:
+    g = generator(seed)
+    path = Geometric.tilted(tilt)
+    settings = {"temperatures": 150, **settings}
+    return normaliser(path, torch.randn(320, 64, generator=g), generator=g, **settings)
+
+
+@pytest.mark.parametrize("name", TILTS)
+@pytest.mark.parametrize("make", [MALA, partial(HMC, length=2)])
+def test_the_interval_contains_log_z_in_64_dimensions(name: str, make) -> None:
+    """The lower end fails at 5 %, seeds fixed; the point lies within 4 standard errors: false alarm 6e-5."""
+    problem = TILTS[name]
+    log_z = _normaliser(problem.tilt, 0, make=make)
+    assert log_z.kinds == ("certified", "heuristic") and log_z.alpha == 0.05
+    assert log_z.lower <= problem.log_z <= log_z.upper
+    assert abs(log_z.point - problem.log_z) < 4 * log_z.se
+    assert log_z.ess > 0.1 and "FAILED" not in log_z.note
+    assert log_z.upper - log_z.lower < 1
+
+
+def test_ends_and_errors_hold_at_their_level() -> None:
+    """400 replicates with R = 32, M = 8, alpha = 0.05 as the benchmark uses them, annealed at once.
+
+    The certified end fails at most 37 times: P(Binomial(400, 0.05) > 37) < 2e-4. Point +- 2.04 se (Student-t,
+    31 degrees of freedom) misses at most 37 times, where delta-method bias is small.
+    """
+    problem, g = QuadraticTilt(torch.tensor([3.0, 1.5])), generator(5)
+    path, lams = Geometric.tilted(problem.tilt), torch.linspace(0, 1, 5, dtype=torch.float64)
+    runs = ais(path, lambda t: MALA(path, 1.0), lams, torch.randn(400 * 256, 2, generator=g), generator=g)
+    replicates = runs.log_w.view(400, 32, 8)
+    assert sum(certify(log_w, 0.05) > problem.log_z for log_w in replicates) <= 37
+    misses = 0
+    for log_w in replicates:
+        point, se = estimate(log_w)
+        misses += abs(point - problem.log_z) > 2.04 * se
+    assert misses <= 37
+
+
+def test_the_certificate_is_sharp_for_heavy_weights() -> None:
+    """Weights of 1 / p with probability p attain Markov's bound for one group: failures are near alpha, not zero.
+
+    20 000 replicates of R = 1, M = 1, p slightly below alpha: failures within 5 sd of p, and so above alpha / 2."""
+    alpha = 0.05
+    p = 0.999 * alpha
+    hit = torch.rand(20_000, generator=generator(6), dtype=torch.float64) < p
+    log_w = torch.where(hit, -math.log(p), -1e9)[:, None, None]
+    failures = sum(certify(row, alpha) > 0 for row in log_w) / len(log_w)
+    assert abs(failures - p) < 5 * math.sqrt(p / len(log_w))
+
+
+def test_a_certificate_averages_within_and_takes_logs_between_groups() -> None:
+    log_w = torch.tensor([[0.0, math.log(3.0)], [math.log(4.0), math.log(4.0)]])
+    assert certify(log_w, 0.1) == pytest.approx((math.log(2) + math.log(4)) / 2 - math.log(10) / 2, abs=1e-6)
+    assert effective_size(torch.tensor([[0.0, -1e9], [-1e9, -1e9]])) == pytest.approx(0.25)
+
+
+def test_a_missed_mode_leaves_the_lower_end_valid_and_the_upper_end_heuristic() -> None:
+    """Chains from the base never see nine tenths of the mass: the certified end still holds, the other does not."""
+    far = torch.zeros(2, 10)
+    far[1] = 12.0
+    problem, g = Mixture(torch.tensor([0.1, 0.9]), far, torch.ones(2)), generator(7)
+    path = Geometric(None, problem.log_prob)
+    log_z = normaliser(path, torch.randn(320, 10, generator=g), temperatures=50, generator=g)
+    assert log_z.lower <= 0
+    assert log_z.upper < 0
+    assert log_z.kinds == ("certified", "heuristic") and "started from chains" in log_z.note
+
+
+def test_reverse_below_forward_cannot_close_the_interval() -> None:
+    forward = 0.1 * torch.randn(32, 8, generator=generator(8), dtype=torch.float64)
+    log_z = sandwich(forward, torch.full((32, 8), 3.0), 0.05)
+    assert log_z.upper == pytest.approx(log_z.point + 2 * log_z.se)
+    assert log_z.lower < log_z.point < log_z.upper
+    assert "reverse end below" in log_z.note and "nats (gate: within 1.0), FAILED" in log_z.note
+
+
+def test_a_poor_effective_size_is_said() -> None:
+    forward = torch.full((32, 8), -50.0)
+    forward[0, 0] = 0.0
+    assert (
+        "effective sample size 0.004 (gate: at least 0.1), FAILED" in sandwich(forward, torch.zeros(32, 8), 0.05).note
+    )
+
+
+def test_same_generator_same_bytes() -> None:
+    tilt = TILTS["linear"].tilt
+    one, two, other = (_normaliser(tilt, seed, groups=4, chains=4, temperatures=30) for seed in (3, 3, 4))
+    assert one == two != other
+
+
+def test_the_estimate_is_frozen_and_shares_nothing_with_the_pilot() -> None:
+    """Whatever the estimate starts from, its kernels' steps are those of the pilot alone, in order."""
+    problem = TILTS["linear"]
+    path = Geometric.tilted(problem.tilt)
+    x0 = torch.randn(96, 64, generator=generator(0))
+    shifted = torch.cat((x0[:32] + 0.5, x0[32:]))
+    used = []
+    for start in (x0, shifted):
+        steps: list[float] = []
+
+        def make(path: Geometric, step: float, steps: list[float] = steps) -> MALA:
+            steps.append(step)
+            return MALA(path, step)
+
+        normaliser(path, start, start[:8], groups=4, chains=8, temperatures=20, generator=generator(1), make=make)
+        used.append(steps)
+    assert used[0] == used[1]
+    forward, backward = used[0][-39:-20], used[0][-19:]
+    assert forward == backward[::-1]
+
+
+def test_every_gradient_is_counted() -> None:
+    calls, told = [], []
+
+    def tilt(x: torch.Tensor) -> torch.Tensor:
+        calls.append(len(x))
+        return x.sum(-1)
+
+    log_z = normaliser(
+        Geometric.tilted(tilt),
+        torch.randn(32, 2, generator=generator(0)),
+        groups=4,
+        chains=4,
+        pilot=16,
+        temperatures=20,
+        generator=generator(1),
+        log=lambda step, total: told.append((step, total)),
+    )
+    assert log_z.evals == {"gradient": sum(calls)}
+    assert told[-1] == (42, 42) and [step for step, _ in told] == sorted(step for step, _ in told)
+
+
+def test_errors_say_what_was_expected() -> None:
+    path = Geometric.tilted(lambda x: x.sum(-1))
+    with pytest.raises(ValueError, match=r"x0 has 256 draws.*256 \+ 64 = 320"):
+        normaliser(path, torch.zeros(256, 2), generator=generator(0))
+    with pytest.raises(ValueError, match=r"alpha is 1.5"):
+        certify(torch.zeros(2, 2), 1.5)
+    with pytest.raises(ValueError, match=r"shape \(4,\); expected \[groups, chains\]"):
+        certify(torch.zeros(4), 0.05)
