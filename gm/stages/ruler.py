@@ -3,14 +3,13 @@
 from safetensors.torch import save
 
 from gm import io, rng
+from gm.nets import ruler
 from gm.stages.arrays import event_of, split_of
 from gm.stages.job import Input, Outcome, Output
 
 
 def run(data: Input, features: Output, weights: Output, *, spec: dict, log) -> Outcome:
     """Fit the feature networks on the training split and embed the real splits."""
-    from gm.nets import ruler
-
     arrays = io.read_arrays(data)
     event = event_of(arrays)
     generator = rng.stream(spec["seed"], "ruler")

@@ -1,0 +1,63 @@
+"""Outlier sets are what they are called."""
+
+import numpy as np
+import pytest
+
+from gm.data.outliers import OUTLIERS, texture
+
+TEST = np.random.default_rng(0).integers(17, size=(50, 1, 8, 8), dtype=np.uint8)
+
+
+def made(name, test=TEST, levels=17, **options):
+    return OUTLIERS[name](test, levels, np.random.default_rng(1), **options)
+
+
+@pytest.mark.parametrize("name", OUTLIERS)
+@pytest.mark.parametrize("shape, levels", [((50, 1, 8, 8), 17), ((7, 3, 5, 6), 256)])
+def test_shape_type_range_and_determinism(name, shape, levels):
+    test = np.random.default_rng(0).integers(levels, size=shape, dtype=np.uint8)
+    x = made(name, test, levels)
+    assert x.shape == shape and x.dtype == np.uint8 and x.max() < levels
+    assert (x == made(name, test, levels)).all()
+
+
+def test_hflip_is_an_involution():
+    assert (made("hflip", made("hflip")) == TEST).all()
+    assert (made("hflip")[0, 0, :, 0] == TEST[0, 0, :, -1]).all()
+
+
+def test_shuffle_permutes_each_image_in_its_own_way_and_channels_together():
+    ramp = np.broadcast_to(np.arange(64, dtype=np.uint8).reshape(1, 1, 8, 8), (5, 2, 8, 8))
+    x = made("shuffle", ramp, 64).reshape(5, 2, 64)
+    assert (np.sort(x) == np.arange(64)).all()
+    assert (x[:, 0] == x[:, 1]).all()
+    assert len(np.unique(x[:, 0], axis=0)) == 5
+
+
+def test_constant_uses_every_level_as_often():
+    x = made("constant")
+    assert (x == x[:, :, :1, :1]).all()
+    counts = np.bincount(x[:, 0, 0, 0], minlength=17)
+    assert counts.max() - counts.min() <= 1
+
+
+def test_noise_is_uniform():
+    """Chi-square over 17 levels and 3200 pixels below 60; the odds of more are 1e-6."""
+    counts = np.bincount(made("noise").ravel(), minlength=17)
+    expected = counts.sum() / 17
+    assert (np.square(counts - expected) / expected).sum() < 60
+
+
+def test_texture_patches_are_distinct_block_means():
+    from skimage.data import brick
+
+    x = made("texture")
+    assert len(np.unique(x.reshape(50, -1), axis=0)) == 50
+    corner = brick()[:32, :32].astype(float).reshape(8, 4, 8, 4).mean((1, 3))
+    assert (x[0, 0] == np.floor(corner * 17 / 256)).all()
+    assert x.std() > 1
+
+
+def test_texture_must_fit_the_photograph():
+    with pytest.raises(ValueError, match="520x520"):
+        texture(TEST, 17, np.random.default_rng(0), scale=65)

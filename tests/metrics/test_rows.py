@@ -1,0 +1,89 @@
+"""Rows of a whole run: names, and that no group moves another's numbers."""
+
+import numpy as np
+import pytest
+
+from gm.metrics.rows import METRICS, baselines, evaluate, outlier_rows
+
+NETS = ["a", "b"]
+
+
+@pytest.fixture
+def run():
+    rng = np.random.default_rng(0)
+    image = lambda n: rng.integers(17, size=(n, 1, 4, 4), dtype=np.uint8)  # noqa: E731
+    parts = {"train": 80, "test": 40, "outlier_noise": 40, "outlier_class-9": 30}
+    data = {f"x_{part}": image(n) for part, n in parts.items()} | {"levels": np.array(17)}
+    ruler = {f"{net}_test": rng.normal(size=(40, 3)) for net in NETS}
+    samples, features = {"x": image(40)}, {net: rng.normal(size=(40, 3)) for net in NETS}
+    scores = {"kinds": np.array(["exact", "exact"]), "shared": np.zeros(2), "shared_se": np.array(0.0)}
+    scores |= {"slack": np.array(0.0), "alpha": np.array(0.0), "note": np.array("")}
+    for part in ("test", "outlier_noise", "outlier_class-9"):
+        row = rng.normal(size=parts[part])
+        scores |= {f"lower_{part}": row, f"upper_{part}": row, f"score_nll_{part}": -row}
+        scores |= {f"score_grad_norm_{part}": row**2, f"term_ess_{part}": row}
+    return data, ruler, samples, scores, features
+
+
+def rows(run, metrics=METRICS, nets=NETS):
+    return evaluate(*run, metrics=list(metrics), nets=nets, rng=np.random.default_rng(1))
+
+
+def test_names(run):
+    found = {row["metric"] for row in rows(run)}
+    expected = {"logp_lower", "logp_upper", "bpd_lower", "bpd_upper", "nn_ratio", "copies", "copies/test"}
+    expected |= {
+        f"{name}_{net}@40" for name in ("FD", "KID", "precision", "recall", "density", "coverage") for net in NETS
+    }
+    expected |= {
+        f"{name}/{score}/{part}"
+        for name in ("auroc", "aupr", "fpr95")
+        for score in ("nll", "grad_norm")
+        for part in ("noise", "class-9")
+    }
+    assert found == expected
+    assert all(list(row) == ["metric", "value", "se", "n", "kind"] for row in rows(run))
+    assert all(np.isfinite([row["value"], row["se"]]).all() for row in rows(run))
+
+
+def test_bits_interval_is_ordered_as_the_nats_are(run):
+    run[3]["lower_test"] = run[3]["lower_test"] - 1
+    found = {row["metric"]: row["value"] for row in rows(run, ["likelihood"])}
+    assert found["bpd_lower"] == pytest.approx(-found["logp_upper"] / (16 * np.log(2)))
+    assert found["bpd_lower"] < found["bpd_upper"]
+
+
+def test_groups_do_not_move_each_other(run):
+    whole = rows(run)
+    apart = [row for name in METRICS for row in rows(run, [name])]
+    assert apart == whole
+
+
+def test_run_without_density_or_samples(run):
+    data, ruler, _, scores, _ = run
+    scores |= {"kinds": np.array(["none", "none"])}
+    found = {row["metric"].split("/")[0] for row in rows((data, ruler, {}, scores, {}))}
+    assert found == {"auroc", "aupr", "fpr95"}
+    assert not [row for row in rows((data, ruler, {}, scores, {})) if "nll" in row["metric"]]
+    assert rows((data, ruler, {}, {}, {})) == []
+
+
+def test_unknown_names_are_refused(run):
+    with pytest.raises(ValueError, match=r"unknown metric \['fid'\]; expected some of \['frechet'"):
+        rows(run, ["fid"])
+    with pytest.raises(ValueError, match="unknown net"):
+        rows(run, nets=["inception"])
+
+
+def test_baselines_become_rows(run):
+    scores = baselines(run[0])
+    assert sorted(scores) == ["intensity", "pixel-nn", "png"]
+    assert {part: len(score) for part, score in scores["png"].items()} == {
+        "test": 40,
+        "outlier_noise": 40,
+        "outlier_class-9": 30,
+    }
+    found = outlier_rows(scores, rng=np.random.default_rng(0))
+    assert len(found) == 3 * 3 * 2
+    alone = outlier_rows({"png": scores["png"]}, rng=np.random.default_rng(0))
+    assert alone == [row for row in found if "/png/" in row["metric"]]
