@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from gm.nets.likelihoods import Bernoulli, DiscretisedLogistic, likelihood
 
 
