@@ -3,7 +3,7 @@
 __version__ = "0.1.0"
 
 
-def load(path: str):
+def load(path: str):  # noqa: ANN201, its type would import torch
     """Load a trained contestant from its `model.safetensors`; `gm.load(path).sample(16)` is all a notebook needs.
 
     Arguments:

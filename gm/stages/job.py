@@ -84,7 +84,9 @@ def run(stage: ModuleType, *, spec: dict, code: str | None = None, seed: int | N
     name = stage.__name__.rpartition(".")[2]
     prints = source.fingerprint(*roots_of(name, spec))
     if code and source.digest(prints) != code:
-        raise StaleCode(f"the code of 'gm {name}' changed after this job was planned; plan again (run the same command)")
+        raise StaleCode(
+            f"the code of 'gm {name}' changed after this job was planned; plan again (run the same command)"
+        )
     hints = get_type_hints(stage.run, include_extras=True)
     inputs = {key: path for key, path in paths.items() if hints[key] == Input}
     outputs = {key: path for key, path in paths.items() if hints[key] == Output}

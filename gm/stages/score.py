@@ -25,7 +25,9 @@ def check(bounds: Bounds) -> None:
     """Refuse bounds that are no interval."""
     low, high = bounds.lower, bounds.upper
     if torch.isnan(low).any() or torch.isnan(high).any():
-        raise Failed("diverged", f"{int((low.isnan() | high.isnan()).sum())} of {len(low)} rows have bounds that are NaN")
+        raise Failed(
+            "diverged", f"{int((low.isnan() | high.isnan()).sum())} of {len(low)} rows have bounds that are NaN"
+        )
     if (low > high + 1e-6 * (1 + high.abs())).any():
         raise Failed("invalid", f"{int((low > high).sum())} of {len(low)} rows have a lower end above the upper end")
 

@@ -1,11 +1,41 @@
+CATEGORIES = {
+    "coverage": "Overview",
+    "samples": "Samples",
+    "likelihood": "Likelihood",
+    "ladder": "Likelihood",
+    "fidelity": "Fidelity",
+    "roc": "Outliers",
+    "auroc": "Outliers",
+    "training": "Training",
+    "cost": "Cost",
+}
+
+
 rule report:
     input:
-        [f"{ROOT}/{d}/{m}/{s}/metrics.csv" for d, m, s in PLAN.runs],
+        metrics=[f"{ROOT}/{d}/{m}/{s}/metrics.csv" for d, m, s in PLAN.runs],
+        records=[f"{ROOT}/{d}/{m}/{s}/metrics.json" for d, m, s in PLAN.runs],
+        ruler=[f"{ROOT}/{d}/ruler/features.json" for d in PLAN.datasets],
     output:
-        f"{ROOT}/table.csv",
-        f"{ROOT}/report/index.html",
+        table=f"{ROOT}/table.csv",
+        tables=[f"{ROOT}/{n}.csv" for n in ("summary", "paired", "checks", "status", "cost")],
+        record=f"{ROOT}/table.json",
+        page=f"{ROOT}/report/index.html",
+        figures=[
+            report(
+                directory(f"{ROOT}/figures/{figure}"),
+                patterns=["{dataset}.svg"],
+                caption=f"../report/{figure}.rst",
+                category=category,
+                labels={"figure": figure, "dataset": "{dataset}"},
+            )
+            for figure, category in CATEGORIES.items()
+        ],
+    log:
+        f"{ROOT}/report.log",
     params:
         spec=spec("report"),
         code=code("report"),
     shell:
-        "gm report --root {ROOT} --spec {params.spec:q} --code {params.code}"
+        "gm report --table {output.table} --page {output.page}"
+        " --spec {params.spec:q} --code {params.code} > {log} 2>&1"

@@ -1,0 +1,69 @@
+"""What each figure shows, what to conclude from it, and what not; the workflow's captions repeat these."""
+
+CAPTIONS = {
+    "coverage": (
+        "Which cells of the grid ran: seeds that finished over seeds planned. A failed cell is a "
+        "result, with its reason in status.csv. Conclude: how complete the comparison is. Do not "
+        "compare a model that lost seeds as if it had them all: its means are over the seeds that "
+        "survived."
+    ),
+    "samples": (
+        "First ten samples of the first seed that ran, not chosen; below each the training image "
+        "nearest to it in Euclidean distance over pixels, with that distance in levels (red: an exact "
+        "copy). The first group is real test images. Conclude: whether strokes look right, and whether "
+        "a model replays its training images. Do not conclude: which model is best; ten images show "
+        "neither coverage nor rare failures."
+    ),
+    "likelihood": (
+        "Mean log density of the test images at y = x + u, in nats per image, as the interval that "
+        "holds it: from the lower to the upper end, with Student-t 95 % intervals over seeds as thin "
+        "lines. Filled ends are exact or certified by a theorem, open ones heuristic; an arrow means "
+        "that there is no upper end. At the right, the ends, and seeds that ran over seeds planned. "
+        "Conclude: a model is better where its lower end lies above another's upper end; the paired "
+        "table gives the error of that difference. Do not read the middle of a wide interval as an "
+        "estimate, nor a likelihood as the quality of samples."
+    ),
+    "ladder": (
+        "What each rung adds to the reference density that all of them tilt: gain in nats per test "
+        "image, paired by image, from the least to the most that the ends allow (bar), with its 95 % "
+        "interval over images, log Z and seeds (line); filled ends are certified, open ones heuristic. "
+        "At the right, the verdict and the 95 % interval of the gain over the rung below. Conclude: "
+        "what random features, learned features and a trained network buy. Do not conclude that a rung "
+        "is worthless where the line holds 0: it is not distinguishable with this many images."
+    ),
+    "fidelity": (
+        "Frechet distance (FD) and kernel distance (KID) between samples and the test split, on each "
+        "feature net; dots are means over seeds, lines Student-t 95 % intervals. The dashed line is "
+        "resample, real images that nobody else saw: the floor at this number of images. Conclude: a "
+        "model is at best not distinguishable from the floor. Do not trust a model below the floor, do "
+        "not compare values between nets or with published ones, and do not reward memoriser: replaying "
+        "training images scores well here by design."
+    ),
+    "roc": (
+        "Share of outliers found against share of test images flagged, mean over seeds: the best "
+        "densities on each set by their negative log-likelihood, and the best trivial baseline in "
+        "hindsight (dashed). Conclude: how many false alarms a detection rate costs. A curve below the "
+        "diagonal ranks outliers as more typical than test images; it is never flipped. Do not rank "
+        "models whose curves lie closer than the paired table's error."
+    ),
+    "auroc": (
+        "Area under the ROC curve per score (rows) and outlier set (columns), mean over seeds with a 95 "
+        "% half width (Student-t over seeds; for the trivial baselines below the line, which have no "
+        "seed, DeLong over images). Orange to purple: from found last to found first. Conclude: where a "
+        "model adds to what brightness or compressibility already tell. Do not take the best row of a "
+        "column as a method: it was chosen in hindsight."
+    ),
+    "training": (
+        "Named terms that each fit recorded, one curve per seed, each panel with its own scale; at most "
+        "six terms, in alphabetical order. Conclude: whether a fit settled, drifted or blew up. Do not "
+        "compare heights between models: the terms are different quantities. Models without a recorded "
+        "fit have no panel."
+    ),
+    "cost": (
+        "Counted evaluations of one run over all its stages against the lower end of the log-likelihood "
+        "and against the Frechet distance; lines are Student-t 95 % intervals over seeds. Evaluations "
+        "are counted, so this figure is the same on every machine; seconds are in cost.csv. Conclude: "
+        "what the extra work bought. Do not read it as time: one evaluation of a large network costs "
+        "more than one of a small one."
+    ),
+}

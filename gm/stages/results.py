@@ -1,0 +1,116 @@
+"""What the runs of a benchmark left, read once, and its rows."""
+
+from pathlib import Path
+
+import numpy as np
+
+from gm import io, rng
+from gm.metrics.rows import outlier_rows
+from gm.table import summary, views
+
+RECORDS = ("model", "samples", "scores", "features", "metrics")
+COST = ("dataset", "model", "seed", "stage", "seconds", "peak_mb", "device")
+
+Row = summary.Row
+Arrays = dict[str, np.ndarray]
+
+
+class Tree:
+    """The files of one benchmark, read once."""
+
+    def __init__(self, root: Path, spec: dict) -> None:
+        self.root, self.spec = root, spec
+        self.cells = [(dataset, model, seed) for dataset, model, seed in spec["planned"]]
+        self.data = {name: io.read_arrays(root / name / "data.npz") for name in spec["datasets"]}
+        self.records = {cell: self._records(cell) for cell in self.cells}
+        self.scores = {cell: self.arrays(cell, "scores.npz") if self.ran(cell) else {} for cell in self.cells}
+
+    def path(self, cell: tuple, name: str) -> Path:
+        """A file of one run."""
+        dataset, model, seed = cell
+        return self.root / dataset / model / str(seed) / name
+
+    def arrays(self, cell: tuple, name: str) -> Arrays:
+        """Arrays of one run; none where the file is missing."""
+        path = self.path(cell, name)
+        return io.read_arrays(path) if path.is_file() else {}
+
+    def rows(self, cell: tuple, name: str) -> list[dict]:
+        """Rows of one run; none where the file is missing."""
+        path = self.path(cell, name)
+        return io.read_rows(path) if path.is_file() else []
+
+    def models(self, dataset: str) -> dict[str, dict]:
+        """Models planned on a dataset, in display order."""
+        planned = {model for where, model, _ in self.cells if where == dataset}
+        return {model: about for model, about in self.spec["models"].items() if model in planned}
+
+    def ran(self, cell: tuple) -> bool:
+        """Whether no stage of a run failed: a run that failed anywhere counts nowhere."""
+        return all(record["status"] == "ok" for record in self.records[cell].values())
+
+    def runs(self, dataset: str, model: str) -> list[tuple]:
+        """The cells of a model on a dataset."""
+        return [cell for cell in self.cells if cell[:2] == (dataset, model)]
+
+    def densities(self, dataset: str) -> dict[str, list[tuple]]:
+        """Models whose log density has a lower end, and the runs that have one."""
+        found = {
+            model: [cell for cell in self.runs(dataset, model) if self.judged(cell)] for model in self.models(dataset)
+        }
+        return {model: cells for model, cells in found.items() if cells}
+
+    def judged(self, cell: tuple) -> bool:
+        """Whether a run ranks outliers by a density of its own."""
+        arrays = self.scores[cell]
+        return "score_nll_test" in arrays and str(arrays["kinds"][0]) != "none"
+
+    def _records(self, cell: tuple) -> dict[str, dict]:
+        paths = {name: self.path(cell, f"{name}.json") for name in RECORDS}
+        return {name: io.read_json(path) for name, path in paths.items() if path.is_file()}
+
+
+def table_of(tree: Tree, trivial: dict[str, dict]) -> list[Row]:
+    """All rows of all runs as they were written, and the trivial outlier baselines as a model of their own."""
+    table = []
+    for dataset in tree.spec["datasets"]:
+        place = {"benchmark": tree.spec["benchmark"], "dataset": dataset}
+        for model in tree.models(dataset):
+            for cell in tree.runs(dataset, model):
+                rows = tree.rows(cell, "metrics.csv")
+                rows = rows or [{"metric": "run", "value": 0, "n": 1, "kind": "count", "status": "missing"}]
+                table += [place | {"model": model, "seed": cell[2]} | row for row in rows]
+        rows = outlier_rows(trivial[dataset], rng=rng.numpy_stream(dataset, "baselines"))
+        table += [place | {"model": views.TRIVIAL, "seed": "", "status": "ok"} | row for row in rows]
+    return table
+
+
+def statuses(tree: Tree) -> list[Row]:
+    """One row per planned or skipped cell: the first stage that failed, and why."""
+    cells = []
+    for cell in tree.cells:
+        records = tree.records[cell]
+        bad = [records[name] for name in RECORDS if name in records and records[name]["status"] != "ok"]
+        if bad:
+            found = (bad[0]["stage"], bad[0]["status"], bad[0]["reason"])
+        elif "metrics" not in records:
+            found = ("", "missing", "no record of this run")
+        else:
+            found = ("", "ok", "")
+        cells.append(dict(zip(summary.STATUS, (*cell, *found), strict=False)))
+    skipped = [(dataset, model, "", "", "skipped", why) for dataset, model, why in tree.spec["skipped"]]
+    return summary.statuses(cells + [dict(zip(summary.STATUS, cell, strict=False)) for cell in skipped])
+
+
+def costs(tree: Tree) -> list[Row]:
+    """Seconds, memory and device of every job."""
+    rows = []
+    for dataset in tree.spec["datasets"]:
+        for name in ("data.json", "ruler/features.json"):
+            path = tree.root / dataset / name
+            if path.is_file():
+                rows.append(io.read_json(path) | {"dataset": dataset, "model": "", "seed": ""})
+    for dataset, model, seed in tree.cells:
+        for record in tree.records[dataset, model, seed].values():
+            rows.append(record | {"dataset": dataset, "model": model, "seed": seed})
+    return [{name: row.get(name) for name in COST} for row in rows]

@@ -1,0 +1,102 @@
+"""The tidy table, summed up over seeds."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+from gm.table.interval import NORMAL, half_width
+
+COLUMNS = ("benchmark", "dataset", "model", "seed", "metric", "value", "se", "n", "kind", "status")
+SUMMARY = (
+    "benchmark", "dataset", "model", "metric", "mean", "low", "high", "over", "se", "se_items", "n", "kind",
+    "n_ok", "n_planned",
+)  # fmt: skip
+STATUS = ("dataset", "model", "seed", "stage", "status", "reason", "n_ok", "n_planned")
+STRENGTH = ("exact", "certified", "heuristic", "estimate", "count", "none", "")
+
+Row = dict[str, object]
+
+
+def number(text: object) -> float | None:
+    """A cell of the table as a number; an empty cell is None."""
+    return None if text in ("", None) else float(text)
+
+
+def weakest(kinds: Iterable[str]) -> str:
+    """The weakest of several kinds: what a quantity computed from all of them may claim.
+
+    Example:
+        >>> weakest(["exact", "heuristic", "certified"])
+        'heuristic'
+    """
+    return max(kinds, key=STRENGTH.index)
+
+
+def summarise(rows: Iterable[Mapping[str, object]], planned: Mapping[tuple[str, str], int]) -> list[Row]:
+    """One row per dataset, model and metric: mean over the seeds that ran, with Student's 95 % interval.
+
+    A failed seed's numbers are left out of the mean and shown by `n_ok < n_planned`; they are never replaced.
+    With a single seed the interval is over test items (`over = items`, by the row's own standard error) or absent.
+
+    Arguments:
+        rows: rows of the table, with `COLUMNS`.
+        planned: how many seeds were planned per `(dataset, model)`.
+
+    Returns:
+        Rows with columns `SUMMARY`, in the order in which the quantities first appear: `se` is the standard
+        error over seeds, `se_items` the mean of the rows' own, `n` the number of test items behind one row.
+
+    Example:
+        >>> cell = {"benchmark": "b", "dataset": "d", "model": "m", "metric": "x", "se": "", "n": 9}
+        >>> rows = [cell | {"value": v, "kind": "count", "status": "ok"} for v in (1, 2, 3)]
+        >>> summarise(rows, {("d", "m"): 4})[0]["mean"], summarise(rows, {("d", "m"): 4})[0]["n_ok"]
+        (2.0, 3)
+    """
+    groups: dict[tuple, list[Mapping]] = {}
+    for row in rows:
+        if row["status"] == "ok" and row["value"] not in ("", None):
+            groups.setdefault((row["benchmark"], row["dataset"], row["model"], row["metric"]), []).append(row)
+    return [
+        dict(zip(("benchmark", "dataset", "model", "metric"), key, strict=True))
+        | _mean(group)
+        | {"n_ok": len(group), "n_planned": planned.get(key[1:3], 1)}
+        for key, group in groups.items()
+    ]
+
+
+def _mean(group: list[Mapping]) -> Row:
+    values = [float(row["value"]) for row in group]
+    errors = [error for row in group if (error := number(row["se"])) is not None]
+    items = sum(errors) / len(errors) if errors else None
+    mean, half, error, over = math.fsum(values) / len(values), None, None, "none"
+    if math.isfinite(mean):
+        if len(values) > 1:
+            half, over = half_width(values), "seeds"
+            error = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values))
+        elif items is not None:
+            half, over = NORMAL * items, "items"
+    return {
+        "mean": mean,
+        "low": None if half is None else mean - half,
+        "high": None if half is None else mean + half,
+        "over": over,
+        "se": error,
+        "se_items": items,
+        "n": group[0]["n"],
+        "kind": weakest(str(row["kind"]) for row in group),
+    }
+
+
+def statuses(cells: Iterable[Row]) -> list[Row]:
+    """Add `n_ok` and `n_planned`, counted over seeds, to cells (`dataset, model, seed, stage, status, reason`).
+
+    A skipped cell was never planned and counts in neither.
+    """
+    cells = list(cells)
+    counts: dict[tuple, list[int]] = {}
+    for cell in cells:
+        count = counts.setdefault((cell["dataset"], cell["model"]), [0, 0])
+        count[0] += cell["status"] == "ok"
+        count[1] += cell["status"] != "skipped"
+    return [
+        cell | dict(zip(("n_ok", "n_planned"), counts[cell["dataset"], cell["model"]], strict=True)) for cell in cells
+    ]
