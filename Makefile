@@ -27,7 +27,7 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check gm tests
 	$(BIN)/ruff format --check gm tests
 	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/snakemake --lint
+	$(BIN)/python tests/lint_workflow.py
 
 clean:
 	rm -rf results/digits .snakemake

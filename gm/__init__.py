@@ -1,9 +1,14 @@
 """Deep generative models, benchmarked reproducibly. Importing this package costs nothing."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gm.model import Model
+
 __version__ = "0.1.0"
 
 
-def load(path: str):  # noqa: ANN201, its type would import torch
+def load(path: str) -> "Model":
     """Load a trained contestant from its `model.safetensors`; `gm.load(path).sample(16)` is all a notebook needs.
 
     Arguments:

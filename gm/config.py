@@ -112,7 +112,9 @@ def _fits(value: object, node: ast.expr) -> bool:
         head, inner = ast.unparse(node.value), node.slice
         items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
         if head.endswith("Literal"):
-            return any(value == ast.literal_eval(item) and type(value) is type(ast.literal_eval(item)) for item in items)
+            return any(
+                value == ast.literal_eval(item) and type(value) is type(ast.literal_eval(item)) for item in items
+            )
         if head in ("list", "Sequence"):
             return isinstance(value, list) and all(_fits(item, items[0]) for item in value)
         if head == "tuple":

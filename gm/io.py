@@ -4,13 +4,13 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def atomic(path: str | Path):
+def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name in the same folder; on success it becomes `path`, on failure it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The plan: a grid file becomes runs and, for each job, the slice of configuration and the digest of code it depends on.
+"""The plan: a grid file becomes runs, and each job gets its slice of the configuration and the digest of its code.
 
 The Snakefile imports this module, on a cluster twice in every job, so it stays free of torch and numpy.
 """
@@ -280,4 +280,3 @@ def _check_external(path: Path, plan: Plan, name: str, dataset: str, seeds: list
             for key, file in plan.external(name, dataset, seed).items():
                 if file and not Path(file).is_file():
                     raise ConfigError(path, f"models.{name}", f"no file {file}", f"the external contestant's {key}")
-

@@ -5,6 +5,11 @@ the weights. Nothing in the project uses a global random state.
 """
 
 import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 
 def seed_of(*names: object) -> int:
@@ -18,7 +23,7 @@ def seed_of(*names: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def stream(*names: object, device: str = "cpu"):
+def stream(*names: object, device: str = "cpu") -> "torch.Generator":
     """A `torch.Generator` for one purpose.
 
     Example:
@@ -32,14 +37,14 @@ def stream(*names: object, device: str = "cpu"):
     return torch.Generator(device=device).manual_seed(seed_of(*names))
 
 
-def numpy_stream(*names: object):
+def numpy_stream(*names: object) -> "np.random.Generator":
     """A `numpy.random.Generator` for one purpose, for the floors that do not know torch."""
     import numpy as np
 
     return np.random.default_rng(seed_of(*names))
 
 
-def row_streams(y, *, generator) -> list:
+def row_streams(y: "torch.Tensor", *, generator: "torch.Generator") -> list["torch.Generator"]:
     """One generator per row, keyed by the row's own values: a row's noise never depends on its batch.
 
     Arguments:

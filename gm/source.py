@@ -180,7 +180,11 @@ def _strip(node: ast.AST) -> ast.AST:
         body = getattr(item, "body", None)
         if isinstance(item, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
             first = body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 item.body = body[1:] or [ast.Pass()]
     return node
 
@@ -218,9 +222,7 @@ def parts(path: Path) -> dict[str, str]:
 
 def fingerprint(*roots: str) -> dict[str, dict[str, str]]:
     """`{module: {part: digest}}` of everything the roots reach; a user's file goes by its name, not its folder."""
-    return {
-        module if locate(module) else path.name: parts(path) for module, path in sorted(closure(*roots).items())
-    }
+    return {module if locate(module) else path.name: parts(path) for module, path in sorted(closure(*roots).items())}
 
 
 def digest(prints: dict[str, dict[str, str]]) -> str:

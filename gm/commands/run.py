@@ -94,7 +94,12 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path) -> int:
     command = _command(options, *flags)
     words = root / "snakemake.log"
     process = subprocess.Popen(
-        command, stdin=descriptor, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_die_with_parent
+        command,
+        stdin=descriptor,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=_die_with_parent,
     )
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     with open(words, "w", encoding="utf-8") as file, View(root) as view:
@@ -140,4 +145,3 @@ def main(arguments: list[str]) -> int:
         return 1
     print(f"report: {(root / 'report/index.html').resolve()}")
     return status.main([str(options.grid), "--strict", "--brief"])
-

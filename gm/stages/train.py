@@ -28,7 +28,7 @@ def finite(model: Model) -> None:
 
 def write_history(path: Output, history: History) -> None:
     """Write the named terms per step."""
-    columns = ["step"] + sorted({key for row in history.rows for key in row} - {"step"})
+    columns = ["step", *sorted({key for row in history.rows for key in row} - {"step"})]
     io.write_rows(path, columns, history.rows)
 
 

@@ -1,9 +1,11 @@
-# The grid and two helpers, spec() and code(): the only Python of the workflow.
+# The grid and three helpers, spec(), code() and handed_in(): the only Python of the workflow.
 import os
 import sys
 
 sys.path.insert(0, workflow.basedir)
-os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+os.environ.update(
+    PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()])
+)
 
 from snakemake.exceptions import WorkflowError
 
@@ -36,3 +38,9 @@ def spec(stage):
 def code(stage):
     """Digest of the code that a job imports."""
     return lambda wildcards: PLAN.code(stage, **wildcards)
+
+
+def handed_in(wildcards):
+    """Files of an external contestant; nothing for a model that is trained here."""
+    files = PLAN.slice("train", **wildcards).get("external", {})
+    return [path for path in files.values() if path]

@@ -8,10 +8,10 @@ rule ruler:
         record=f"{DATA}/ruler/features.json",
     log:
         f"{DATA}/ruler/ruler.log",
+    priority: 90
     params:
         spec=spec("ruler"),
         code=code("ruler"),
-    priority: 90
     shell:
         "gm ruler --data {input.data} --features {output.features} --weights {output.weights}"
         " --spec {params.spec:q} --code {params.code} > {log} 2>&1"

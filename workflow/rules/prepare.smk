@@ -4,9 +4,9 @@ rule prepare:
         record=f"{DATA}/data.json",
     log:
         f"{DATA}/prepare.log",
+    priority: 100
     params:
         spec=spec("prepare"),
         code=code("prepare"),
-    priority: 100
     shell:
         "gm prepare --data {output.data} --spec {params.spec:q} --code {params.code} > {log} 2>&1"

@@ -18,7 +18,10 @@ rule report:
         ruler=[f"{ROOT}/{d}/ruler/features.json" for d in PLAN.datasets],
     output:
         table=f"{ROOT}/table.csv",
-        tables=[f"{ROOT}/{n}.csv" for n in ("summary", "paired", "checks", "status", "cost")],
+        tables=[
+            f"{ROOT}/{n}.csv"
+            for n in ("summary", "paired", "checks", "status", "cost")
+        ],
         record=f"{ROOT}/table.json",
         page=f"{ROOT}/report/index.html",
         figures=[

@@ -8,10 +8,10 @@ rule score:
         record=f"{RUN}/scores.json",
     log:
         f"{RUN}/score.log",
+    priority: 20
     params:
         spec=spec("score"),
         code=code("score"),
-    priority: 20
     shell:
         "gm score --data {input.data} --weights {input.weights} --scores {output.scores}"
         " --seed {wildcards.seed} --spec {params.spec:q} --code {params.code} > {log} 2>&1"

@@ -1,9 +1,3 @@
-def handed_in(wildcards):
-    """Files of an external contestant; nothing for a model that is trained here."""
-    spec = PLAN.slice("train", **wildcards)
-    return [path for path in spec.get("external", {}).values() if path]
-
-
 rule train:
     input:
         data=rules.prepare.output.data,
@@ -14,10 +8,10 @@ rule train:
         record=f"{RUN}/model.json",
     log:
         f"{RUN}/train.log",
+    priority: 50
     params:
         spec=spec("train"),
         code=code("train"),
-    priority: 50
     shell:
         "gm train --data {input.data} --weights {output.weights} --history {output.history}"
         " --seed {wildcards.seed} --spec {params.spec:q} --code {params.code} > {log} 2>&1"
