@@ -1,0 +1,272 @@
+"""Exponential tilts of N(0, I): the statistics, two fitters (score matching and SOUL) and a certificate."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gm.sampling.chain import run
+from gm.sampling.kernels import MALA
+from gm.sampling.path import Geometric
+
+CLIP = 3.0
+
+
+class Exponential(nn.Module):
+    """The tilt f(w) = lambda . T(w) of bounded statistics, a maximum-entropy model relative to N(0, I):
+
+        p(w) = N(w; 0, I) exp(-lambda . T(w)) / Z(lambda),    T(w) = B' [c tanh((S(w) - m) / (c s)) - t].
+
+    S are raw statistics, m and s their mean and standard deviation on the data, c = 3, t the data mean of the clipped
+    statistics, and B whitens them on the data (leading principal axes), so that there T has mean 0 and covariance I.
+    |T| is bounded, so Z is finite for every lambda whatever S is, the tails of p are those of the reference, and no
+    mode can hide far from the data, where an unbounded tilt would put one. The lambda with E_lambda T = 0 maximises
+    entropy relative to the reference among laws with the data's moments, and the likelihood among these tilts.
+
+    Reference: E. T. Jaynes, "Information theory and statistical mechanics" (1957); M. Wainwright and M. Jordan,
+    "Graphical models, exponential families, and variational inference" (2008).
+
+    Arguments:
+        raw: S, a module from w `[B, D]` to `[B, P]`.
+
+    Example:
+        >>> tilt = Exponential(nn.Identity()).estimate(torch.randn(50, 3), moments=2)
+        >>> tilt.moments(torch.zeros(4, 3)).shape, tilt(torch.zeros(4, 3)).tolist()
+        (torch.Size([4, 2]), [0.0, 0.0, 0.0, 0.0])
+    """
+
+    def __init__(self, raw: nn.Module) -> None:
+        super().__init__()
+        self.raw = raw
+        for name in ("center", "scale", "target", "multiplier"):
+            self.register_buffer(name, torch.zeros(0))
+        self.register_buffer("basis", torch.zeros(0, 0))
+
+    def estimate(self, w: Tensor, *, moments: int, floor: float = 1e-4) -> "Exponential":
+        """Set center, scale, target and basis from data `[N, D]`, and lambda to 0.
+
+        Arguments:
+            w: data in the coordinates of the reference.
+            moments: p, principal axes kept, at most.
+            floor: axes with an eigenvalue below `floor` times the largest are dropped.
+
+        Returns:
+            The tilt itself.
+        """
+        with torch.no_grad():
+            raw = torch.cat([self.raw(rows) for rows in w.split(500)])
+            self.center, self.scale = raw.mean(0), raw.std(0).clamp(min=1e-6)
+            clipped = self._clipped(raw).double()
+            target = clipped.mean(0)
+            values, axes = torch.linalg.eigh((clipped - target).T @ (clipped - target) / len(w))
+            keep = (values > floor * values[-1]).nonzero().flatten().flip(0)[:moments]
+            self.basis = (axes[:, keep] / values[keep].sqrt()).to(w.dtype)
+            self.target = target.to(w.dtype)
+            self.multiplier = w.new_zeros(len(keep))
+        return self
+
+    def moments(self, w: Tensor) -> Tensor:
+        """T(w), `[B, D]` to `[B, p]`."""
+        return (self._clipped(self.raw(w)) - self.target) @ self.basis
+
+    def forward(self, w: Tensor) -> Tensor:
+        """f(w) = lambda . T(w) in nats, `[B, D]` to `[B]`."""
+        return (self._clipped(self.raw(w)) - self.target) @ (self.basis @ self.multiplier)
+
+    def _clipped(self, raw: Tensor) -> Tensor:
+        return CLIP * torch.tanh((raw - self.center) / (CLIP * self.scale))
+
+
+def score_matching(
+    moments: Callable[[Tensor], Tensor],
+    w: Tensor,
+    *,
+    noise: float,
+    batch: int = 250,
+    generator: torch.Generator,
+) -> Tensor:
+    r"""The multiplier by denoising score matching, in closed form.
+
+    With x = a w + s xi, a^2 + s^2 = 1, the reference N(0, I) stays what it is, and the tilt's score -x - J(x)' lambda
+    is regressed on that of the noise, -xi / s:
+
+        lambda = E[J J']^-1 E[J (xi / s - x)],    J = dT/dx,
+
+    by pairs +-xi, which cancel most of the noise. It is the multiplier of the data smoothed by the noise, so shrunk (by
+    a, where T is linear): a start. Without noise, integration by parts would need a density without jumps, and
+    that of dequantised integers jumps at the borders of their cells.
+
+    References: A. Hyvarinen, "Estimation of non-normalized statistical models by score matching" (2005); P. Vincent, "A
+    connection between score matching and denoising autoencoders" (2011).
+
+    Arguments:
+        moments: T, row-wise, `[B, D]` to `[B, p]`, differentiable by forward mode.
+        w: data `[N, D]`.
+        noise: s, in (0, 1).
+        batch: rows whose Jacobians are held at once.
+        generator: source of xi.
+
+    Returns:
+        lambda `[p]`.
+    """
+    a, eye = math.sqrt(1 - noise**2), torch.eye(w.shape[1], dtype=w.dtype, device=w.device)
+    gram, cross = 0.0, 0.0
+    for rows in w.split(batch):
+        xi = torch.randn(rows.shape, generator=generator, dtype=w.dtype, device=w.device)
+        for signed in (xi, -xi):
+            x = a * rows + noise * signed
+            columns = torch.stack([torch.func.jvp(moments, (x,), (e.expand_as(x),))[1] for e in eye], 2)
+            gram = gram + torch.einsum("bpd,bqd->pq", columns, columns).double()
+            cross = cross + torch.einsum("bpd,bd->p", columns, signed / noise - x).double()
+    gram = gram + 1e-6 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype, device=w.device)
+    return torch.linalg.solve(gram, cross).to(w.dtype)
+
+
+class Chains(NamedTuple):
+    """Where a fit leaves its chains: points `[n, D]`, the kernel's step size h, and gradient evaluations."""
+
+    w: Tensor
+    step: float
+    evals: int
+
+
+def soul(
+    tilt: Exponential,
+    w: Tensor,
+    *,
+    steps: int,
+    moves: int = 1,
+    rate: float = 0.15,
+    radius: float = 20.0,
+    generator: torch.Generator,
+    record: Callable[[int, Tensor, float], None] | None = None,
+) -> Chains:
+    r"""Stochastic optimisation by persistent chains (SOUL), the chains adjusted by Metropolis:
+
+        lambda_{n+1} = Proj_{|lambda| <= radius} [ lambda_n + delta_n mean T(W_n) ],
+        delta_n = rate (1 + n / 400)^-0.7,
+
+    where W_n are chains moved `moves` times at lambda_n from where they were. `tilt.multiplier` becomes the average of
+    the second half of the iterates. The adjustment removes the bias of unadjusted steps, and the step size h follows
+    the acceptance 0.574 along the way.
+
+    References: V. De Bortoli, A. Durmus, M. Pereyra and A. Vidal, "Efficient stochastic optimisation by unadjusted
+    Langevin Monte Carlo" (2021); B. Polyak and A. Juditsky, "Acceleration of stochastic approximation by
+    averaging" (1992).
+
+    Arguments:
+        tilt: starts from its `multiplier`, whose value it changes.
+        w: starts of the chains `[n, D]`.
+        steps: updates of lambda.
+        moves: moves between updates.
+        rate: delta_0.
+        radius: of the ball that keeps lambda in a compact set.
+        generator: source of the moves.
+        record: called with (step, mean T `[p]`, acceptance) after every update.
+
+    Returns:
+        The chains.
+
+    Raises:
+        FloatingPointError: if lambda is not finite.
+    """
+    log_h, evals = math.log(1.65) - math.log(w.shape[1]) / 6, 0
+    average, trace = torch.zeros_like(tilt.multiplier), []
+    for n in range(steps):
+        path = Geometric.tilted(tilt)
+        state, info = run(MALA(path, math.exp(log_h)), path.init(w), moves, generator=generator)
+        w, accept = state.x, float(info.accept.mean())
+        evals += len(w) + info.evals
+        log_h += 0.5 * (1 + n) ** -0.6 * (accept - 0.574)
+        with torch.no_grad():
+            residual = tilt.moments(w).mean(0)
+        multiplier = tilt.multiplier + rate * (1 + n / 400) ** -0.7 * residual
+        tilt.multiplier = multiplier * (radius / multiplier.norm()).clamp(max=1)
+        if not torch.isfinite(tilt.multiplier).all():
+            raise FloatingPointError(f"the multiplier is not finite after {n + 1} of {steps} updates")
+        if n >= steps // 2:
+            trace.append(log_h)
+            average += (tilt.multiplier - average) / len(trace)
+        if record is not None:
+            record(n + 1, residual, accept)
+    tilt.multiplier = average
+    return Chains(w, math.exp(sum(trace) / len(trace)), evals)
+
+
+def draw_moments(
+    tilt: Exponential, w: Tensor, step: float, *, burn: int, draws: int, thin: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, int]:
+    """Run fresh chains at a fixed lambda and step.
+
+    Arguments:
+        tilt: the tilt, at the multiplier to look at.
+        w: starts `[n, D]`, one a chain.
+        step: h of the moves, frozen.
+        burn: moves before the first look.
+        draws: looks.
+        thin: moves between two looks.
+        generator: source of the moves.
+
+    Returns:
+        T at every look `[draws, n, p]`, where the chains end `[n, D]`, and gradient evaluations.
+    """
+    path = Geometric.tilted(tilt)
+    kernel, state, kept = MALA(path, step), path.init(w), []
+    state, info = run(kernel, state, burn, generator=generator)
+    evals = len(w) + info.evals
+    for _ in range(draws):
+        state, info = run(kernel, state, thin, generator=generator)
+        evals += info.evals
+        with torch.no_grad():
+            kept.append(tilt.moments(state.x))
+    return torch.stack(kept), state.x, evals
+
+
+class Certificate(NamedTuple):
+    """How far a multiplier is from its optimum.
+
+    Attributes:
+        residual_z: root mean square of the moment residuals, each in units of its Monte-Carlo error; 1 is all noise.
+        gap: nats of likelihood left to the optimum, noise floor taken off: negative values are noise.
+        gap_se: standard error of `gap` at the optimum.
+        covariance: of T under the model, `[p, p]`.
+    """
+
+    residual_z: float
+    gap: float
+    gap_se: float
+    covariance: Tensor
+
+
+def certificate(moments: Tensor) -> Certificate:
+    r"""Moment residual and optimisation gap of a tilt whose moments should vanish, from draws at that tilt.
+
+    With r the mean of T and C its covariance, half the squared Newton decrement approximates the divergence from the
+    optimum p* (exactly so for a Gaussian family with fixed covariance), KL(p* | p) = r' C^-1 r / 2. Noise alone makes
+    it tr(C^-1 S / n) / 2 = p / (2 N_eff), S the covariance of the n chains' means, which autocorrelation is part of;
+
+        gap = r' C^-1 r / 2 - tr(C^-1 S / n) / 2,    variance tr((C^-1 S / n)^2) / 2 at the optimum.
+
+    Heuristic: chains that have not reached the model certify what they see.
+
+    Reference: S. Boyd and L. Vandenberghe, "Convex optimization" (2004), section 9.5 (the Newton decrement).
+
+    Arguments:
+        moments: T, `[draws, n, p]`, of n independent chains.
+
+    Returns:
+        The certificate.
+    """
+    moments = moments.double()
+    n, p = moments.shape[1:]
+    means = moments.mean(0)
+    residual = means.mean(0)
+    noise = torch.cov(means.T).reshape(p, p) / n
+    flat = moments.flatten(0, 1)
+    covariance = torch.cov(flat.T).reshape(p, p)
+    floor = torch.linalg.solve(covariance, noise)
+    gap = 0.5 * (residual @ torch.linalg.solve(covariance, residual) - floor.trace())
+    z = (residual.square() / noise.diagonal()).mean().sqrt()
+    return Certificate(float(z), float(gap), float((0.5 * (floor @ floor).trace()).sqrt()), covariance)
