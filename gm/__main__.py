@@ -5,15 +5,10 @@ import os
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
     os.environ[_variable] = "1"  # one thread per job: the scheduler supplies the parallelism, sums keep their order
 
-import argparse
-import json
 import sys
 from importlib import import_module
-from pathlib import Path
-from typing import get_type_hints
 
-from gm import __version__
-from gm.config import ConfigError
+from gm.commands import forks
 
 STAGES = {
     "prepare": "dataset -> data.npz",
@@ -36,8 +31,11 @@ COMMANDS = {
 
 
 def _stage(verb: str, arguments: list[str]) -> int:
-    if "torch" in sys.modules:
-        raise AssertionError("torch was imported before the stage that needs it")
+    import argparse
+    import json
+    from pathlib import Path
+    from typing import get_type_hints
+
     stage = import_module(f"gm.stages.{verb}")
     hints = get_type_hints(stage.run, include_extras=True)
     paths = [name for name, hint in hints.items() if getattr(hint, "__metadata__", ("",))[0] in ("input", "output")]
@@ -65,6 +63,21 @@ def _stage(verb: str, arguments: list[str]) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; exit codes: 0 done, 1 machine's error, 2 usage or configuration, 3 some runs failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    done = forks.delegate(arguments)
+    if done is not None:
+        return done
+    if arguments[:1] == ["serve"]:
+        return forks.serve(arguments[1:], local)
+    return local(arguments)
+
+
+def local(arguments: list[str]) -> int:
+    """Run one command in this process."""
+    import argparse
+
+    from gm import __version__
+    from gm.config import ConfigError
+
     parser = argparse.ArgumentParser("gm", formatter_class=argparse.RawDescriptionHelpFormatter, description=_help())
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("verb", choices=[*STAGES, *COMMANDS], metavar="command")

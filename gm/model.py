@@ -198,4 +198,5 @@ def load(path: str | Path) -> Model:
     path = path / "model.safetensors" if path.is_dir() else path
     with safe_open(path, framework="pt") as file:
         spec = json.loads(file.metadata()["spec"])
-        return restore(build(spec), ((name, file.get_tensor(name)) for name in file))
+        names = file.keys()
+        return restore(build(spec), ((name, file.get_tensor(name)) for name in names))

@@ -136,7 +136,7 @@ def read(path: str | Path) -> Plan:
         file = _find(path, "models", entry)
         if file.stem in models:
             raise ConfigError(path, "models", f"two contestants named '{file.stem}'", "a name of its own for each")
-        models[file.stem] = _model(file)
+        models[file.stem] = contestant(file)
     plan = Plan(grid["benchmark"], grid, datasets, models)
     _names(path, grid, plan)
     _pair(path, plan)
@@ -194,7 +194,8 @@ def _dataset(file: Path) -> dict:
     return spec
 
 
-def _model(file: Path) -> Model:
+def contestant(file: Path) -> Model:
+    """Read and check a model's YAML file."""
     spec = config.read(file)
     if "external" in spec:
         return _external(file, spec)

@@ -1,7 +1,7 @@
 """snakemake --lint, with one lint left out on purpose.
 
-A conda environment or container per rule is not wanted here: all rules call one command of one package, whose environment
-is pinned by constraints.txt. Snakemake has no switch for a single lint, so its words are read.
+A conda environment or container per rule is not wanted here: all rules call one command of one package, whose
+environment is pinned by constraints.txt. Snakemake has no switch for a single lint, so its words are read.
 """
 
 import subprocess

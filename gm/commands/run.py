@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gm import plan
-from gm.commands import status
+from gm.commands import forks, status
 from gm.commands.view import View
 
 STEPS = re.compile(r"^(\d+) of (\d+) steps .* done$")
@@ -88,7 +88,7 @@ def _command(options: argparse.Namespace, *extra: str) -> list[str]:
     return [*command, "--cores", str(options.cores), *extra]
 
 
-def _snakemake(options: argparse.Namespace, descriptor: int, root: Path) -> int:
+def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, environment: dict[str, str]) -> int:
     """Run Snakemake, its words into a file, its progress onto the screen."""
     flags = ("--rerun-incomplete", "--keep-going", "--nocolor", *options.extra)
     command = _command(options, *flags)
@@ -99,6 +99,7 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path) -> int:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env=os.environ | environment,
         preexec_fn=_die_with_parent,
     )
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
@@ -126,6 +127,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("gm run", description=__doc__.splitlines()[0])
     parser.add_argument("grid", nargs="?", type=Path, default=plan.REPOSITORY / "config/digits.yaml", help="grid file")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="jobs at once")
+    parser.add_argument("--no-forks", action="store_true", help="import libraries anew in every job")
     parser.add_argument("extra", nargs="*", help="further words for Snakemake, after --")
     if "MAKELEVEL" in os.environ:
         _die_with_parent()
@@ -137,7 +139,8 @@ def main(arguments: list[str]) -> int:
             root.mkdir(exist_ok=True)
             if any(Path(".snakemake/locks").glob("*")):
                 subprocess.run(_command(options, "--unlock", "--quiet", "all"), stdin=descriptor, check=True)
-            code = _snakemake(options, descriptor, root)
+            with contextlib.nullcontext({}) if options.no_forks else forks.server() as environment:
+                code = _snakemake(options, descriptor, root, environment)
     except Busy as error:
         print(f"gm run: {error}", file=sys.stderr)
         return 4

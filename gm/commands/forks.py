@@ -1,0 +1,127 @@
+"""A fork server for one machine: third-party libraries are imported once, and each job is a fork of that process.
+
+Importing torch costs about two seconds of CPU, more than most jobs of a small benchmark. The server imports libraries
+only, never the project's stages or models, so a job's code is always what is on disk when it starts. A job that finds
+no server runs in its own process, with the same bytes: a cluster does without.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+VARIABLE = "GM_FORKS"
+PRELOADED = (
+    "torch",
+    "torch.nn.functional",
+    "torch.func",
+    "torch.optim",
+    "safetensors.torch",
+    "numpy",
+    "scipy.linalg",
+    "scipy.spatial",
+    "scipy.special",
+    "yaml",
+)
+VERBS = ("train", "sample", "score", "ruler", "embed", "evaluate")
+
+
+def delegate(arguments: list[str]) -> int | None:
+    """Have the server run a stage with this process's files, folder and environment; None if it should run here."""
+    address = os.environ.get(VARIABLE)
+    if not address or not arguments or arguments[0] not in VERBS:
+        return None
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(address)
+        except OSError:
+            return None
+        job = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
+        payload = json.dumps(job).encode()
+        socket.send_fds(connection, [len(payload).to_bytes(8, "big")], [0, 1, 2])
+        connection.sendall(payload)
+        reply = connection.recv(1)
+    if not reply:
+        print(f"gm {arguments[0]}: the job was killed", file=sys.stderr)
+    return reply[0] if reply else 1
+
+
+@contextlib.contextmanager
+def server() -> Iterator[dict[str, str]]:
+    """Run a server beside this process; yields the environment that leads jobs to it."""
+    if not sys.platform.startswith("linux"):
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="gm-") as folder:
+        address = str(Path(folder) / "forks")
+        command = [sys.executable, "-m", "gm", "serve", address]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        try:
+            process.stdout.readline()
+            yield {VARIABLE: address}
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def serve(arguments: list[str], run: Callable[[list[str]], int]) -> int:
+    """Import the libraries, say so on standard output, and fork a process for each connection, for ever."""
+    for name in PRELOADED:
+        import_module(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(arguments[0])
+        listener.listen(128)
+        print("ready", flush=True)
+        while True:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                _job(connection, run)
+            connection.close()
+
+
+def _job(connection: socket.socket, run: Callable[[list[str]], int]) -> None:
+    """Become the job: its files, folder and environment; answer with its exit code and end without returning."""
+    code = 1
+    try:
+        head, descriptors, _, _ = socket.recv_fds(connection, 8, 3)
+        for target, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, target)
+            os.close(descriptor)
+        size, payload = int.from_bytes(head, "big"), b""
+        while len(payload) < size:
+            payload += connection.recv(size - len(payload))
+        job = json.loads(payload)
+        os.chdir(job["folder"])
+        os.environ.clear()
+        os.environ.update(job["environment"])
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        threading.Thread(target=_die_with_client, args=(connection,), daemon=True).start()
+        code = run(job["arguments"])
+    except SystemExit as ending:
+        code = ending.code if isinstance(ending.code, int) else 1
+    except BaseException:  # the process is about to end, and nobody else would tell
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            connection.sendall(bytes([code % 256]))
+        os._exit(code)
+
+
+def _die_with_client(connection: socket.socket) -> None:
+    """When whoever asked for the job is gone, as when Snakemake kills it, the job goes too."""
+    with contextlib.suppress(OSError):
+        connection.recv(1)
+    os._exit(1)
