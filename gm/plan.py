@@ -39,6 +39,7 @@ class Plan:
         models: contestants by name, in the report's order.
         runs: `(dataset, model, seed)`.
         skipped: `(dataset, model, reason)`.
+        digests: of code, by where it begins; a plan sees one state of the code.
     """
 
     benchmark: str
@@ -47,6 +48,7 @@ class Plan:
     models: dict[str, Model]
     runs: list[tuple[str, str, int]] = field(default_factory=list)
     skipped: list[tuple[str, str, str]] = field(default_factory=list)
+    digests: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     @property
     def root(self) -> str:
@@ -91,8 +93,11 @@ class Plan:
         return io.canonical(self.slice(stage, **wildcards))
 
     def code(self, stage: str, **wildcards: object) -> str:
-        """Digest of the code that a job really imports."""
-        return source.digest(source.fingerprint(*roots_of(stage, self.slice(stage, **wildcards))))
+        """Digest of the code that a job really imports, as it was when this plan first looked."""
+        roots = roots_of(stage, self.slice(stage, **wildcards))
+        if roots not in self.digests:
+            self.digests[roots] = source.digest(source.fingerprint(*roots))
+        return self.digests[roots]
 
     def jobs(self) -> Iterable[tuple[str, dict, str]]:
         """Every job as `(stage, wildcards, its first output)`, in the order of the data."""

@@ -34,6 +34,11 @@ def locate(module: str) -> Path | None:
     return PACKAGE / "__init__.py" if module == "gm" else None
 
 
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
 @cache
 def _parse(path: Path, stamp: tuple[int, int]) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
@@ -41,8 +46,7 @@ def _parse(path: Path, stamp: tuple[int, int]) -> ast.Module:
 
 def tree(path: Path) -> ast.Module:
     """The syntax tree of a file as it is on disk now."""
-    status = path.stat()
-    return _parse(path, (status.st_mtime_ns, status.st_size))
+    return _parse(path, _stamp(path))
 
 
 def split(reference: str) -> tuple[str, Path, str]:
@@ -150,15 +154,20 @@ def attribute(reference: str, name: str) -> object:
     return None
 
 
-def imported(path: Path) -> set[str]:
-    """Modules of this package that a file imports, inside functions too."""
+@cache
+def _imported(path: Path, stamp: tuple[int, int]) -> frozenset[str]:
     found = set()
-    for node in ast.walk(tree(path)):
+    for node in ast.walk(_parse(path, stamp)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {module for module in found if module != "gm" and locate(module)}
+    return frozenset(module for module in found if module != "gm" and locate(module))
+
+
+def imported(path: Path) -> frozenset[str]:
+    """Modules of this package that a file imports, inside functions too."""
+    return _imported(path, _stamp(path))
 
 
 def closure(*roots: str) -> dict[str, Path]:
@@ -216,8 +225,7 @@ def _parts(path: Path, stamp: tuple[int, int]) -> dict[str, str]:
 
 def parts(path: Path) -> dict[str, str]:
     """A digest per function, per class (its attributes and bases) and for a module's top level."""
-    status = path.stat()
-    return _parts(path, (status.st_mtime_ns, status.st_size))
+    return _parts(path, _stamp(path))
 
 
 def fingerprint(*roots: str) -> dict[str, dict[str, str]]:

@@ -71,7 +71,7 @@ def copy(folder: Path) -> Path:
     (mine / "broken.yaml").write_text("class: own.py:Broken\n")
     vae = (folder / "config/models/vae.yaml").read_text()
     assert "class: gm.models.vae.VAE" in vae
-    (mine / "vae-small.yaml").write_text("class: gm.models.vae.VAE\nfit: {epochs: 3}\nscore: {samples: 10}\n")
+    (mine / "vae-small.yaml").write_text("class: gm.models.vae.VAE\nfit: {steps: 30}\nscore: {sizes: [10]}\n")
     (mine / "handed-in.yaml").write_text("external: {samples: handed-in.npz, datasets: [digits]}\n")
     images = np.random.default_rng(0).integers(17, size=(250, 1, 8, 8)).astype(np.uint8)
     np.savez(mine / "handed-in.npz", x=images)
@@ -172,10 +172,10 @@ def test_an_edited_section_remakes_what_follows_it(made):
     folder, _ = made
     path = folder / "mine/vae-small.yaml"
     text = path.read_text()
-    path.write_text(text.replace("samples: 10", "samples: 12"))
+    path.write_text(text.replace("[10]", "[12]"))
     try:
         assert planned(folder) == {"score": 1, "evaluate": 1, "report": 1}
-        assert "key score.samples: 10 -> 12" in gm(folder, "why", "--grid", "mine/small.yaml", "score").stdout
+        assert "key score.sizes: [10] -> [12]" in gm(folder, "why", "--grid", "mine/small.yaml", "score").stdout
     finally:
         path.write_text(text)
 
@@ -184,7 +184,7 @@ def test_a_mistake_in_the_configuration_starts_no_job(made):
     folder, _ = made
     path = folder / "mine/vae-small.yaml"
     text = path.read_text()
-    path.write_text(text.replace("epochs: 3", "epochs: 1e-3"))
+    path.write_text(text.replace("steps: 30", "steps: 1e-3"))
     try:
         told = gm(folder, "run", "mine/small.yaml")
         assert told.returncode == 2 and "write 1.0e-3" in told.stderr and "Traceback" not in told.stderr

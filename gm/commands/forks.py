@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -55,33 +55,43 @@ def delegate(arguments: list[str]) -> int | None:
     return reply[0] if reply else 1
 
 
-@contextlib.contextmanager
-def server() -> Iterator[dict[str, str]]:
-    """Run a server beside this process; yields the environment that leads jobs to it."""
-    if not sys.platform.startswith("linux"):
-        yield {}
-        return
-    with tempfile.TemporaryDirectory(prefix="gm-") as folder:
-        address = str(Path(folder) / "forks")
-        command = [sys.executable, "-m", "gm", "serve", address]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-        try:
-            process.stdout.readline()
-            yield {VARIABLE: address}
-        finally:
-            process.terminate()
-            process.wait()
+class Server:
+    """A server beside this process, started when the first job is near; a context that ends with it.
+
+    Attributes:
+        environment: leads jobs to the server, whether or not it has been started.
+    """
+
+    def __init__(self) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="gm-")
+        self.address = str(Path(self.folder.name) / "forks")
+        self.environment = {VARIABLE: self.address}
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Start it, once; jobs run in their own processes until it listens."""
+        if self.process is None and sys.platform.startswith("linux"):
+            command = [sys.executable, "-m", "gm", "serve", self.address]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+        self.folder.cleanup()
 
 
 def serve(arguments: list[str], run: Callable[[list[str]], int]) -> int:
-    """Import the libraries, say so on standard output, and fork a process for each connection, for ever."""
+    """Import the libraries, listen, and fork a process for each connection, for ever."""
     for name in PRELOADED:
         import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(arguments[0])
         listener.listen(128)
-        print("ready", flush=True)
         while True:
             connection, _ = listener.accept()
             if os.fork() == 0:

@@ -14,14 +14,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from gm import plan
 from gm.commands import forks, status
+from gm.commands.records import jobs
 from gm.commands.view import View
 
-STEPS = re.compile(r"^(\d+) of (\d+) steps .* done$")
+FINISHED = re.compile(r"^Finished jobid: \d+ \(Rule: (\w+)\)")
 FAILED_RULE = re.compile(r"^\s*(?:Error in rule|RuleException in rule) (\w+)")
 PATIENCE = 10.0
 PR_SET_PDEATHSIG = 1
@@ -88,7 +90,7 @@ def _command(options: argparse.Namespace, *extra: str) -> list[str]:
     return [*command, "--cores", str(options.cores), *extra]
 
 
-def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, environment: dict[str, str]) -> int:
+def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Counter, server: forks.Server) -> int:
     """Run Snakemake, its words into a file, its progress onto the screen."""
     flags = ("--rerun-incomplete", "--keep-going", "--nocolor", *options.extra)
     command = _command(options, *flags)
@@ -99,20 +101,21 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, environ
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | environment,
+        env=os.environ | server.environment,
         preexec_fn=_die_with_parent,
     )
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    with open(words, "w", encoding="utf-8") as file, View(root) as view:
+    with open(words, "w", encoding="utf-8") as file, View(root, due) as view:
         for line in process.stdout:
             file.write(line)
             file.flush()
-            steps = STEPS.match(line.strip())
-            failed = FAILED_RULE.match(line)
-            if steps:
-                view.steps(int(steps[1]), int(steps[2]))
+            finished, failed = FINISHED.match(line), FAILED_RULE.match(line)
+            if finished:
+                view.finished(finished[1])
             elif failed:
                 view.say(f"a job of rule '{failed[1]}' failed; see {words}")
+            elif line.startswith("Select jobs") and not options.no_forks:
+                server.start()
             elif "Nothing to be done" in line:
                 view.say("nothing to do")
         code = process.wait()
@@ -139,8 +142,9 @@ def main(arguments: list[str]) -> int:
             root.mkdir(exist_ok=True)
             if any(Path(".snakemake/locks").glob("*")):
                 subprocess.run(_command(options, "--unlock", "--quiet", "all"), stdin=descriptor, check=True)
-            with contextlib.nullcontext({}) if options.no_forks else forks.server() as environment:
-                code = _snakemake(options, descriptor, root, environment)
+            due = Counter(job.stage for job in jobs(planned) if job.reasons)
+            with forks.Server() as server:
+                code = _snakemake(options, descriptor, root, due, server)
     except Busy as error:
         print(f"gm run: {error}", file=sys.stderr)
         return 4
