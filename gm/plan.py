@@ -75,7 +75,7 @@ class Plan:
 
     def overview(self) -> dict:
         """What the report must know of the grid."""
-        models = {m.name: {"family": m.family, "labels": m.labels} for m in self.models.values()}
+        models = [{"name": m.name, "family": m.family, "labels": m.labels} for m in self.models.values()]
         keys = ("seeds", "metrics", "nets")
         asked = {"compare": self.grid.get("compare", []), "ladder": self.grid.get("ladder", [])}
         planned, skipped = [list(run) for run in self.runs], [list(pair) for pair in self.skipped]

@@ -33,9 +33,10 @@ CAPTIONS = {
     ),
     "fidelity": (
         "Frechet distance (FD) and kernel distance (KID) between samples and the test split, on each "
-        "feature net; dots are means over seeds, lines Student-t 95 % intervals. The dashed line is "
-        "resample, real images that nobody else saw: the floor at this number of images. Conclude: a "
-        "model is at best not distinguishable from the floor. Do not trust a model below the floor, do "
+        "feature net; dots are means over seeds, lines Student-t 95 % intervals over seeds, pale lines "
+        "with the error over images added, which is most of the error of a model that draws nothing. "
+        "The dashed line is resample, real images that nobody else saw: the floor at this number of "
+        "images. Conclude: a model is at best not distinguishable from the floor. Do not trust a model below the floor, do "
         "not compare values between nets or with published ones, and do not reward memoriser: replaying "
         "training images scores well here by design."
     ),
@@ -48,8 +49,8 @@ CAPTIONS = {
     ),
     "auroc": (
         "Area under the ROC curve per score (rows) and outlier set (columns), mean over seeds with a 95 "
-        "% half width (Student-t over seeds; for the trivial baselines below the line, which have no "
-        "seed, DeLong over images). Orange to purple: from found last to found first. Conclude: where a "
+        "% half width (Student-t over seeds and, in quadrature, DeLong over images; the trivial "
+        "baselines below the line have no seed). Orange to purple: from found last to found first. Conclude: where a "
         "model adds to what brightness or compressibility already tell. Do not take the best row of a "
         "column as a method: it was chosen in hindsight."
     ),
@@ -61,7 +62,8 @@ CAPTIONS = {
     ),
     "cost": (
         "Counted evaluations of one run over all its stages against the lower end of the log-likelihood "
-        "and against the Frechet distance; lines are Student-t 95 % intervals over seeds. Evaluations "
+        "and against the Frechet distance; lines are Student-t 95 % intervals over seeds, pale lines with "
+        "the error over images added. Evaluations "
         "are counted, so this figure is the same on every machine; seconds are in cost.csv. Conclude: "
         "what the extra work bought. Do not read it as time: one evaluation of a large network costs "
         "more than one of a small one."

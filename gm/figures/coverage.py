@@ -12,7 +12,7 @@ MEANING = {
     "ok": "all seeds ran",
     "part": "some seeds failed",
     "failed": "no seed ran",
-    "skipped": "not planned (does not serve this data)",
+    "skipped": "not planned (the reason is in the table)",
     "missing": "no record",
 }
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from gm.figures.style import canvas, colour, logarithmic, rows
 
@@ -14,6 +15,15 @@ FRESH, COPY = "resample", "memoriser"
 def _dot(axes, x: float, y: float, name: str, family: str) -> None:
     marker = {FRESH: "D", COPY: "X"}.get(name, "o")
     axes.plot(x, y, marker=marker, ms=6.5, ls="", color=colour(family), mec="white", mew=0.6)
+
+
+def _intervals(axes, row: Mapping, at: float, family: str, *, upright: bool = False) -> None:
+    """The interval over seeds, and behind it, pale, the one that covers the test items too."""
+    ends = [(row["mean"] - row["half_total"], row["mean"] + row["half_total"])] if row["half_total"] else []
+    ends += [(row["low"], row["high"])] if row["low"] is not None else []
+    for (low, high), (alpha, width) in zip(ends, [(0.35, 1.2), (1.0, 2.0)][-len(ends) :], strict=True):
+        place = ([at, at], [low, high]) if upright else ([low, high], [at, at])
+        axes.plot(*place, color=colour(family), lw=width, alpha=alpha, solid_capstyle="butt")
 
 
 def fidelity(models: Sequence[Mapping], panels: Sequence[str]) -> Figure:
@@ -41,21 +51,24 @@ def fidelity(models: Sequence[Mapping], panels: Sequence[str]) -> Figure:
                 axes.text(0.02, y, "no value", transform=axes.get_yaxis_transform(), va="center", fontsize=7)
                 continue
             positive &= row["mean"] > 0
-            if row["low"] is not None:
-                axes.plot([row["low"], row["high"]], [y, y], color=colour(model["family"]), lw=1.5)
+            _intervals(axes, row, y, model["family"])
             _dot(axes, row["mean"], y, model["name"], model["family"])
             if model["name"] == FRESH:
                 axes.axvline(row["mean"], color="#444444", lw=0.9, ls=(0, (4, 2)))
         if metric.startswith("FD_") and positive:
             logarithmic(axes.xaxis)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_title(metric)
         axes.set_xlabel("further left is better")
     legend = [
         Line2D([], [], marker="D", ls="", color=colour("control"), label=f"{FRESH}: fresh real images, the floor"),
         Line2D([], [], marker="X", ls="", color=colour("control"), label=f"{COPY}: replays training images"),
-        Line2D([], [], color="#444444", lw=1.5, label="95 % over seeds (Student-t)"),
+        Line2D([], [], color="#444444", lw=2.0, label="95 % over seeds (Student-t)"),
+        Line2D([], [], color="#444444", lw=1.2, alpha=0.35, label="and over images"),
     ]
-    figure.legend(handles=legend, loc="outside lower center", ncols=3)
+    figure.legend(handles=legend, loc="outside lower center", ncols=4)
     return figure
 
 
@@ -76,8 +89,7 @@ def cost(models: Sequence[Mapping], panels: Sequence[tuple[str, str]]) -> Figure
         shown = [model for model in shown if math.isfinite(model["rows"][metric]["mean"])]
         for model in shown:
             row, x = model["rows"][metric], max(model["evals"], 1.0)
-            if row["low"] is not None:
-                axes.plot([x, x], [row["low"], row["high"]], color=colour(model["family"]), lw=1.5)
+            _intervals(axes, row, x, model["family"], upright=True)
             _dot(axes, x, row["mean"], model["name"], model["family"])
         axes.set_xscale("log")
         left, right = axes.get_xlim()

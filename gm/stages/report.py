@@ -176,7 +176,8 @@ def figures_of(tree: Tree, dataset: str, trivial: dict, sums: checks.Summary, pa
 
 def run(table: Output, page: Output, *, spec: dict) -> Outcome:
     """Report on the benchmark whose folder `table` lies in; the other files stand beside it."""
-    report(table.parent, spec | {"commit": provenance.commit()})
+    models = {about["name"]: {key: about[key] for key in ("family", "labels")} for about in spec["models"]}
+    report(table.parent, spec | {"models": models, "commit": provenance.commit()})
     return Outcome()
 
 

@@ -27,7 +27,7 @@ def half_width(values: Sequence[float]) -> float:
     """
     if len(values) < 2:
         return math.inf
-    spread = float(np.std(values, ddof=1))
+    spread = float(np.std(values, ddof=1)) if min(values) < max(values) else 0.0
     return float(stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * spread / math.sqrt(len(values))
 
 
@@ -50,7 +50,7 @@ def across(values: Sequence[float], errors: Sequence[float]) -> tuple[float, flo
         >>> across([1.0, 1.0, 1.0], [0.5, 0.5, 0.5])[1] == NORMAL * 0.5
         True
     """
-    mean = float(np.mean(values))
+    mean = float(values[0] if min(values) == max(values) else np.mean(values))
     if not math.isfinite(mean):
         return mean, 0.0
     spread = half_width(values) if len(values) > 1 else 0.0

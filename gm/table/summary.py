@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from gm.table.interval import NORMAL, half_width
+from gm.table.interval import NORMAL, across, half_width
 
 COLUMNS = ("benchmark", "dataset", "model", "seed", "metric", "value", "se", "n", "kind", "status")
 SUMMARY = (
-    "benchmark", "dataset", "model", "metric", "mean", "low", "high", "over", "se", "se_items", "n", "kind",
-    "n_ok", "n_planned",
+    "benchmark", "dataset", "model", "metric", "mean", "low", "high", "over", "se", "se_items", "half_total", "n",
+    "kind", "n_ok", "n_planned",
 )  # fmt: skip
 STATUS = ("dataset", "model", "seed", "stage", "status", "reason", "n_ok", "n_planned")
 STRENGTH = ("exact", "certified", "heuristic", "estimate", "count", "none", "")
@@ -43,7 +43,8 @@ def summarise(rows: Iterable[Mapping[str, object]], planned: Mapping[tuple[str, 
 
     Returns:
         Rows with columns `SUMMARY`, in the order in which the quantities first appear: `se` is the standard
-        error over seeds, `se_items` the mean of the rows' own, `n` the number of test items behind one row.
+        error over seeds, `se_items` the mean of the rows' own, `half_total` the half width of a 95 % interval that
+        covers both (`gm.table.interval.across`), `n` the number of test items behind one row.
 
     Example:
         >>> cell = {"benchmark": "b", "dataset": "d", "model": "m", "metric": "x", "se": "", "n": 9}
@@ -67,13 +68,17 @@ def _mean(group: list[Mapping]) -> Row:
     values = [float(row["value"]) for row in group]
     errors = [error for row in group if (error := number(row["se"])) is not None]
     items = sum(errors) / len(errors) if errors else None
-    mean, half, error, over = math.fsum(values) / len(values), None, None, "none"
+    mean, half, error, over, total = math.fsum(values) / len(values), None, None, "none", None
     if math.isfinite(mean):
+        if min(values) == max(values):
+            mean = values[0]  # no rounding: a control that draws nothing has no spread at all
         if len(values) > 1:
             half, over = half_width(values), "seeds"
             error = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values))
         elif items is not None:
             half, over = NORMAL * items, "items"
+        if len(values) > 1 or items is not None:
+            total = across(values, [items or 0.0])[1]
     return {
         "mean": mean,
         "low": None if half is None else mean - half,
@@ -81,6 +86,7 @@ def _mean(group: list[Mapping]) -> Row:
         "over": over,
         "se": error,
         "se_items": items,
+        "half_total": total,
         "n": group[0]["n"],
         "kind": weakest(str(row["kind"]) for row in group),
     }

@@ -88,7 +88,7 @@ def areas(
             row = cells.get((label, part))
             if row is not None:
                 values[i, j] = row["mean"]
-                halves[i, j] = np.nan if row["high"] is None else row["high"] - row["mean"]
+                halves[i, j] = np.nan if row["half_total"] is None else row["half_total"]
     return list(labels.items()), sets, values, halves
 
 
