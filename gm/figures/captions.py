@@ -36,8 +36,8 @@ CAPTIONS = {
         "feature net; dots are means over seeds, lines Student-t 95 % intervals over seeds, pale lines "
         "with the error over images added, which is most of the error of a model that draws nothing. "
         "The dashed line is resample, real images that nobody else saw: the floor at this number of "
-        "images. Conclude: a model is at best not distinguishable from the floor. Do not trust a model below the floor, do "
-        "not compare values between nets or with published ones, and do not reward memoriser: replaying "
+        "images. Conclude: a model is at best not distinguishable from the floor. Do not trust a model "
+        "below the floor, do not compare values between nets or with published ones, and do not reward memoriser: replaying "
         "training images scores well here by design."
     ),
     "roc": (
