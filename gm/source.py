@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = Path(__file__).resolve().parent
+BOOKKEEPING = ("gm.source", "gm.provenance")  # these describe results and make none: no digest holds them
 
 
 class Parameter(NamedTuple):
@@ -230,7 +231,10 @@ def parts(path: Path) -> dict[str, str]:
 
 def fingerprint(*roots: str) -> dict[str, dict[str, str]]:
     """`{module: {part: digest}}` of everything the roots reach; a user's file goes by its name, not its folder."""
-    return {module if locate(module) else path.name: parts(path) for module, path in sorted(closure(*roots).items())}
+    reached = sorted(closure(*roots).items())
+    return {
+        module if locate(module) else path.name: parts(path) for module, path in reached if module not in BOOKKEEPING
+    }
 
 
 def digest(prints: dict[str, dict[str, str]]) -> str:

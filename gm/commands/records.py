@@ -32,8 +32,13 @@ def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
         if isinstance(before, dict) and isinstance(after, dict):
             lines += differences(before, after, f"{prefix}{key}.")
         elif before != after:
-            lines.append(f"{prefix}{key}: {io.canonical(before)} -> {io.canonical(after)}")
+            lines.append(f"{prefix}{key}: {_short(before)} -> {_short(after)}")
     return lines
+
+
+def _short(value: object) -> str:
+    text = io.canonical(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def code_changes(old: dict, new: dict) -> list[str]:

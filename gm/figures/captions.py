@@ -2,43 +2,42 @@
 
 CAPTIONS = {
     "coverage": (
-        "Which cells of the grid ran: seeds that finished over seeds planned. A failed cell is a "
-        "result, with its reason in status.csv. Conclude: how complete the comparison is. Do not "
-        "compare a model that lost seeds as if it had them all: its means are over the seeds that "
-        "survived."
+        "Which cells of the grid ran: seeds that finished over seeds planned. A failed cell is a result, "
+        "with its reason in status.csv. Conclude: how complete the comparison is. Do not compare a model "
+        "that lost seeds as if it had them all: its means are over the seeds that survived."
     ),
     "samples": (
-        "First ten samples of the first seed that ran, not chosen; below each the training image "
-        "nearest to it in Euclidean distance over pixels, with that distance in levels (red: an exact "
-        "copy). The first group is real test images. Conclude: whether strokes look right, and whether "
-        "a model replays its training images. Do not conclude: which model is best; ten images show "
-        "neither coverage nor rare failures."
+        "First ten samples of the first seed that ran, not chosen; below each the training image nearest "
+        "to it in Euclidean distance over pixels, with that distance in levels (red: an exact copy). The "
+        "first group is real test images. Conclude: whether strokes look right, and whether a model "
+        "replays its training images. Do not conclude: which model is best; ten images show neither "
+        "coverage nor rare failures."
     ),
     "likelihood": (
-        "Mean log density of the test images at y = x + u, in nats per image, as the interval that "
-        "holds it: from the lower to the upper end, with Student-t 95 % intervals over seeds as thin "
-        "lines. Filled ends are exact or certified by a theorem, open ones heuristic; an arrow means "
-        "that there is no upper end. At the right, the ends, and seeds that ran over seeds planned. "
-        "Conclude: a model is better where its lower end lies above another's upper end; the paired "
-        "table gives the error of that difference. Do not read the middle of a wide interval as an "
-        "estimate, nor a likelihood as the quality of samples."
+        "Mean log density of the test images at y = x + u, in nats per image, as the interval that holds "
+        "it: from the lower to the upper end, with Student-t 95 % intervals over seeds as thin lines. "
+        "Filled ends are exact or certified by a theorem, open ones heuristic; an arrow means that there "
+        "is no upper end. At the right, the ends, and seeds that ran over seeds planned. Conclude: a "
+        "model is better where its lower end lies above another's upper end; the paired table gives the "
+        "error of that difference. Do not read the middle of a wide interval as an estimate, nor a "
+        "likelihood as the quality of samples."
     ),
     "ladder": (
         "What each rung adds to the reference density that all of them tilt: gain in nats per test "
         "image, paired by image, from the least to the most that the ends allow (bar), with its 95 % "
         "interval over images, log Z and seeds (line); filled ends are certified, open ones heuristic. "
-        "At the right, the verdict and the 95 % interval of the gain over the rung below. Conclude: "
-        "what random features, learned features and a trained network buy. Do not conclude that a rung "
-        "is worthless where the line holds 0: it is not distinguishable with this many images."
+        "At the right, the verdict and the 95 % interval of the gain over the rung below. Conclude: what "
+        "random features, learned features and a trained network buy. Do not conclude that a rung is "
+        "worthless where the line holds 0: it is not distinguishable with this many images."
     ),
     "fidelity": (
         "Frechet distance (FD) and kernel distance (KID) between samples and the test split, on each "
         "feature net; dots are means over seeds, lines Student-t 95 % intervals over seeds, pale lines "
-        "with the error over images added, which is most of the error of a model that draws nothing. "
-        "The dashed line is resample, real images that nobody else saw: the floor at this number of "
-        "images. Conclude: a model is at best not distinguishable from the floor. Do not trust a model "
-        "below the floor, do not compare values between nets or with published ones, and do not reward memoriser: replaying "
-        "training images scores well here by design."
+        "with the error over images added, which is most of the error of a model that draws nothing. The "
+        "dashed line is resample, real images that nobody else saw: the floor at this number of images. "
+        "Conclude: a model is at best not distinguishable from the floor. Do not trust a model below the "
+        "floor, do not compare values between nets or with published ones, and do not reward memoriser: "
+        "replaying training images scores well here by design."
     ),
     "roc": (
         "Share of outliers found against share of test images flagged, mean over seeds: the best "
@@ -50,9 +49,9 @@ CAPTIONS = {
     "auroc": (
         "Area under the ROC curve per score (rows) and outlier set (columns), mean over seeds with a 95 "
         "% half width (Student-t over seeds and, in quadrature, DeLong over images; the trivial "
-        "baselines below the line have no seed). Orange to purple: from found last to found first. Conclude: where a "
-        "model adds to what brightness or compressibility already tell. Do not take the best row of a "
-        "column as a method: it was chosen in hindsight."
+        "baselines below the line have no seed). Orange to purple: from found last to found first. "
+        "Conclude: where a model adds to what brightness or compressibility already tell. Do not take "
+        "the best row of a column as a method: it was chosen in hindsight."
     ),
     "training": (
         "Named terms that each fit recorded, one curve per seed, each panel with its own scale; at most "
@@ -62,10 +61,9 @@ CAPTIONS = {
     ),
     "cost": (
         "Counted evaluations of one run over all its stages against the lower end of the log-likelihood "
-        "and against the Frechet distance; lines are Student-t 95 % intervals over seeds, pale lines with "
-        "the error over images added. Evaluations "
-        "are counted, so this figure is the same on every machine; seconds are in cost.csv. Conclude: "
-        "what the extra work bought. Do not read it as time: one evaluation of a large network costs "
-        "more than one of a small one."
+        "and against the Frechet distance; lines are Student-t 95 % intervals over seeds, pale lines "
+        "with the error over images added. Evaluations are counted, so this figure is the same on every "
+        "machine; seconds are in cost.csv. Conclude: what the extra work bought. Do not read it as time: "
+        "one evaluation of a large network costs more than one of a small one."
     ),
 }
