@@ -92,7 +92,7 @@ def _command(options: argparse.Namespace, *extra: str) -> list[str]:
 
 def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Counter, server: forks.Server) -> int:
     """Run Snakemake, its words into a file, its progress onto the screen."""
-    flags = ("--rerun-incomplete", "--keep-going", "--nocolor", *options.extra)
+    flags = ("--rerun-incomplete", "--keep-going", "--nocolor", "--show-failed-logs", *options.extra)
     command = _command(options, *flags)
     words = root / "snakemake.log"
     process = subprocess.Popen(
