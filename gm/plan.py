@@ -3,6 +3,7 @@
 The Snakefile imports this module, on a cluster twice in every job, so it stays free of torch and numpy.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,13 +182,18 @@ def _find(grid: Path, kind: str, entry: str) -> Path:
     raise ConfigError(grid, kind, f"unknown {kind[:-1]} '{entry}'", f"a known {kind[:-1]}{hint}", known)
 
 
+def _beside(file: Path, path: str) -> str:
+    """A path written in a YAML file, relative to the working directory: a result does not know its folder's name."""
+    return Path(os.path.relpath(file.parent / path)).as_posix()
+
+
 def _dataset(file: Path) -> dict:
     spec = config.read(file)
     check_call(file, "", spec, source.function("gm.data.build.dataset"))
     try:
         if ":" in spec["source"]:
             code, _, name = spec["source"].rpartition(":")
-            spec["source"] = f"{(file.parent / code).resolve()}:{name}"
+            spec["source"] = f"{_beside(file, code)}:{name}"
         source.function(spec["source"])
     except LookupError as error:
         raise ConfigError(file, "source", describe(spec["source"]), f"a function to load the data; {error}") from None
@@ -211,7 +217,7 @@ def contestant(file: Path) -> Model:
         raise ConfigError(file, "class", describe(reference), expected)
     if ":" in reference:
         code, _, name = reference.rpartition(":")
-        reference = f"{(file.parent / code).resolve()}:{name}"
+        reference = f"{_beside(file, code)}:{name}"
     try:
         source.lineage(reference)
         for section, member in SECTIONS.items():
@@ -237,7 +243,7 @@ def _external(file: Path, spec: dict) -> Model:
     for key, annotation in {"samples": "str", "scores": "str", "datasets": "list[str]"}.items():
         if key in given and not config.fits(given[key], annotation):
             raise ConfigError(file, f"external.{key}", describe(given[key]), f"a value of type {annotation}")
-    paths = {key: str((file.parent / given[key]).resolve()) for key in ("samples", "scores") if key in given}
+    paths = {key: _beside(file, given[key]) for key in ("samples", "scores") if key in given}
     family = spec.get("family", "external")
     return Model(file.stem, {"external": given | paths}, str(family), ("binary", "levels", "real"), False)
 

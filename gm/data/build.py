@@ -30,7 +30,10 @@ def dataset(
     threshold: int | None = None,
     leave_out: int | None = None,
 ) -> dict[str, ndarray]:
-    """Cut a source into disjoint stratified splits, make outlier sets, and draw the noise u of y = x + u.
+    """Cut a source into disjoint splits, make outlier sets, and draw the noise u of y = x + u.
+
+    `train`, `valid` and `test` are stratified by class. `fresh` and `nonmember` are plain random draws: samples of a
+    perfect model have no quota of each class, and real images that had one would look nearer to `test` than it can be.
 
     Every draw has its own stream of `seed`: another outlier set or another size of the last split moves
     nothing else. u = (i + 1/2) / 2^15 with i uniform over 0..2^15-1, so that y is exact in float32 and
@@ -42,7 +45,7 @@ def dataset(
         sha256: `digest` of what it must return.
         levels: grey levels of the dataset, 2 if there is a threshold.
         splits: images in `train`, `valid`, `test`, `fresh` and `nonmember`, disjoint; each class has its
-            share of each, to within one image or two.
+            share of the first three, to within one image or two.
         member: images of `train` that stand for it in membership tests, stratified too.
         seed: the dataset's own seed, of splits, outlier sets and noise.
         outliers: set name in `OUTLIERS` -> its keyword arguments.
@@ -72,13 +75,16 @@ def dataset(
 
     arrays: dict[str, ndarray] = {}
     kept = np.flatnonzero(label != leave_out) if leave_out is not None else np.arange(len(x))
-    rng = numpy_stream(seed, "splits")
-    order = kept[_stratified(label[kept], rng)]
-    if sum(splits.values()) > len(order) or member > splits["train"]:
+    if sum(splits.values()) > len(kept) or member > splits["train"]:
         sizes = f"splits {splits} and member {member}"
-        raise ValueError(f"found {sizes}; expected at most {len(order)} images in all, and member within train")
+        raise ValueError(f"found {sizes}; expected at most {len(kept)} images in all, and member within train")
+    rng = numpy_stream(seed, "splits")
+    kept = rng.permutation(kept)
+    apart = splits["fresh"] + splits["nonmember"]
+    order = np.concatenate([kept[apart:][_stratified(label[kept[apart:]], rng)], kept[:apart]])
     start = 0
     for split in SPLITS:
+        start = len(order) - apart if split == "fresh" else start
         part = order[start : start + splits[split]]
         start += len(part)
         if split == "train":
