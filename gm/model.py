@@ -121,12 +121,12 @@ class History:
         rows: named terms per recorded step; each row has `step`.
         evals: counted evaluations of the fit, by kind.
         facts: numbers about the fit that the table quotes (a moment residual, an optimisation gap), by metric name:
-            value, or `(value, standard error, n)`.
+            value, or `(value, standard error, n)`, or the same with a kind, such as `heuristic`, behind.
     """
 
     rows: list[Row] = field(default_factory=list)
     evals: dict[str, int] = field(default_factory=dict)
-    facts: dict[str, float | tuple[float, float, int]] = field(default_factory=dict)
+    facts: dict[str, float | tuple[float, float, int] | tuple[float, float, int, str]] = field(default_factory=dict)
 
 
 class Model(nn.Module):
@@ -141,12 +141,15 @@ class Model(nn.Module):
         serves: the event kinds the class accepts, among `binary`, `levels` and `real`.
         splits: the two splits that `fit` is given.
         labels: whether `fit` reads class labels.
+        measure: what `bounds` bounds: the `density` of y, or the `mass` of floor(y). The mean of a log density over
+            u lies below its log mass by Jensen's inequality, so the two compare only with that said.
     """
 
     family = "control"
     serves = ("binary", "levels")
     splits = ("train", "valid")
     labels = False
+    measure = "density"
 
     def __init__(self, event: Event) -> None:
         super().__init__()

@@ -3,31 +3,16 @@
 The Snakefile imports this module, on a cluster twice in every job, so it stays free of torch and numpy.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
-from gm import config, io, source
-from gm.config import ConfigError, check_call, check_keys, describe, suggestion
+from gm import catalogue, config, io, source
+from gm.catalogue import REPOSITORY, Model, contestant, event_kind, find
+from gm.config import ConfigError, check_keys, describe, suggestion
 from gm.stages.job import roots_of
-
-REPOSITORY = source.PACKAGE.parent
-SECTIONS = {"model": "__init__", "fit": "fit", "sample": "sample", "score": "bounds"}
-SPLITS = ("train", "valid", "test", "fresh", "nonmember")
-
-
-@dataclass(frozen=True)
-class Model:
-    """A contestant as its YAML file describes it."""
-
-    name: str
-    spec: dict
-    family: str
-    serves: tuple[str, ...]
-    labels: bool
 
 
 @dataclass(frozen=True)
@@ -76,7 +61,9 @@ class Plan:
 
     def overview(self) -> dict:
         """What the report must know of the grid."""
-        models = [{"name": m.name, "family": m.family, "labels": m.labels} for m in self.models.values()]
+        models = [
+            {key: getattr(m, key) for key in ("name", "family", "labels", "measure")} for m in self.models.values()
+        ]
         keys = ("seeds", "metrics", "nets")
         asked = {"compare": self.grid.get("compare", []), "ladder": self.grid.get("ladder", [])}
         planned, skipped = [list(run) for run in self.runs], [list(pair) for pair in self.skipped]
@@ -135,11 +122,11 @@ def read(path: str | Path) -> Plan:
     _check_grid(path, grid)
     datasets = {}
     for entry in grid["datasets"]:
-        file = _find(path, "datasets", entry)
-        datasets[file.stem] = _dataset(file)
+        file = find(path, "datasets", entry)
+        datasets[file.stem] = catalogue.dataset(file)
     models = {}
     for entry in grid["models"]:
-        file = _find(path, "models", entry)
+        file = find(path, "models", entry)
         if file.stem in models:
             raise ConfigError(path, "models", f"two contestants named '{file.stem}'", "a name of its own for each")
         models[file.stem] = contestant(file)
@@ -166,95 +153,6 @@ def _check_grid(path: Path, grid: dict) -> None:
         raise ConfigError(path, "benchmark", describe(grid["benchmark"]), expected)
 
 
-def _find(grid: Path, kind: str, entry: str) -> Path:
-    """A dataset or model by name (beside the grid, then in the repository's config/) or by path."""
-    if entry.endswith((".yaml", ".yml")):
-        file = grid.parent / entry
-        if not file.is_file():
-            raise ConfigError(grid, kind, f"'{entry}', but there is no file {file}", "a path relative to the grid file")
-        return file
-    folders = [grid.parent / kind, REPOSITORY / "config" / kind]
-    for folder in folders:
-        if (folder / f"{entry}.yaml").is_file():
-            return folder / f"{entry}.yaml"
-    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
-    hint = suggestion(entry, known)
-    raise ConfigError(grid, kind, f"unknown {kind[:-1]} '{entry}'", f"a known {kind[:-1]}{hint}", known)
-
-
-def _beside(file: Path, path: str) -> str:
-    """A path written in a YAML file, relative to the working directory: a result does not know its folder's name."""
-    return Path(os.path.relpath(file.parent / path)).as_posix()
-
-
-def _dataset(file: Path) -> dict:
-    spec = config.read(file)
-    check_call(file, "", spec, source.function("gm.data.build.dataset"))
-    try:
-        if ":" in spec["source"]:
-            code, _, name = spec["source"].rpartition(":")
-            spec["source"] = f"{_beside(file, code)}:{name}"
-        source.function(spec["source"])
-    except LookupError as error:
-        raise ConfigError(file, "source", describe(spec["source"]), f"a function to load the data; {error}") from None
-    check_keys(file, "splits", spec["splits"], SPLITS, SPLITS)
-    known = source.functions("gm.data.outliers")
-    check_keys(file, "outliers", spec["outliers"], known)
-    for name, options in spec["outliers"].items():
-        check_call(file, f"outliers.{name}", options, source.function(f"gm.data.outliers.{name}"))
-    return spec
-
-
-def contestant(file: Path) -> Model:
-    """Read and check a model's YAML file."""
-    spec = config.read(file)
-    if "external" in spec:
-        return _external(file, spec)
-    check_keys(file, "", spec, ("class", *SECTIONS), ("class",))
-    reference = spec["class"]
-    if not isinstance(reference, str) or "." not in reference:
-        expected = "gm.models.vae.VAE or path/to/file.py:Class"
-        raise ConfigError(file, "class", describe(reference), expected)
-    if ":" in reference:
-        code, _, name = reference.rpartition(":")
-        reference = f"{_beside(file, code)}:{name}"
-    try:
-        source.lineage(reference)
-        for section, member in SECTIONS.items():
-            parameters = source.member(reference, member)
-            if section in spec:
-                check_call(file, section, spec[section], parameters or {})
-    except (LookupError, SyntaxError) as error:
-        models = sorted(p.stem for p in (source.PACKAGE / "models").glob("[a-z]*.py"))
-        choices = [f"gm.models.{module}" for module in models]
-        raise ConfigError(file, "class", describe(spec["class"]), str(error), choices) from None
-    family = source.attribute(reference, "family") or "control"
-    serves = tuple(source.attribute(reference, "serves") or ())
-    labels = bool(source.attribute(reference, "labels"))
-    return Model(file.stem, spec | {"class": reference}, str(family), serves, labels)
-
-
-def _external(file: Path, spec: dict) -> Model:
-    check_keys(file, "", spec, ("external", "family"))
-    given = spec["external"]
-    if not isinstance(given, dict):
-        raise ConfigError(file, "external", describe(given), "a mapping", ("samples", "scores", "datasets"))
-    check_keys(file, "external", given, ("samples", "scores", "datasets"), ("samples", "datasets"))
-    for key, annotation in {"samples": "str", "scores": "str", "datasets": "list[str]"}.items():
-        if key in given and not config.fits(given[key], annotation):
-            raise ConfigError(file, f"external.{key}", describe(given[key]), f"a value of type {annotation}")
-    paths = {key: _beside(file, given[key]) for key in ("samples", "scores") if key in given}
-    family = spec.get("family", "external")
-    return Model(file.stem, {"external": given | paths}, str(family), ("binary", "levels", "real"), False)
-
-
-def event_kind(spec: dict) -> str:
-    """`binary`, `levels` or `real`, from a dataset's specification."""
-    if spec.get("threshold") is not None or spec.get("levels") == 2:
-        return "binary"
-    return "real" if spec.get("levels", 0) is None else "levels"
-
-
 def _names(path: Path, grid: dict, plan: Plan) -> None:
     """Names inside the grid must be names of the grid."""
     used = [("ladder", name, plan.models) for name in grid.get("ladder", [])]
@@ -264,6 +162,12 @@ def _names(path: Path, grid: dict, plan: Plan) -> None:
     for key, name, known in used:
         if name not in known:
             raise ConfigError(path, key, f"'{name}'", f"a name of this grid{suggestion(name, known)}", known)
+    for pair in grid.get("compare", []):
+        first, second = (plan.models[name] for name in pair)
+        if first.measure != second.measure:
+            found = f"{first.name} (a {first.measure}) and {second.name} (a {second.measure})"
+            expected = "two densities or two masses: a mean log density lies below its log mass by what the noise costs"
+            raise ConfigError(path, "compare", found, expected)
 
 
 def _pair(path: Path, plan: Plan) -> None:

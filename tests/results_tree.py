@@ -36,7 +36,14 @@ def specification(datasets: list[str], seeds: list[int]) -> dict:
     """The spec that the report is given."""
     return {
         "benchmark": "synthetic",
-        "models": {name: {"family": about[0], "labels": name == "maxent-learned"} for name, about in MODELS.items()},
+        "models": {
+            name: {
+                "family": about[0],
+                "labels": name == "maxent-learned",
+                "measure": "mass" if name in ("mixture", "vae") else "density",
+            }
+            for name, about in MODELS.items()
+        },
         "datasets": datasets,
         "seeds": seeds,
         "planned": [[d, m, s] for d in datasets for m in MODELS for s in seeds if (d, m) != (datasets[-1], "ppca")],

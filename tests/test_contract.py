@@ -6,14 +6,14 @@ import pytest
 import torch
 from scipy.special import chdtrc
 
-from gm import plan
+from gm import catalogue
 from gm.contract import density, examine
 from gm.contract.case import Case, law
 from gm.model import Event, build
 from gm.rng import stream
 
 FILES = sorted((Path(__file__).parents[1] / "config/models").glob("*.yaml"))
-MODELS = [plan.contestant(file) for file in FILES]
+MODELS = [catalogue.contestant(file) for file in FILES]
 LEVELS = {"levels": 3, "binary": 2, "real": None}
 
 

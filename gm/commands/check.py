@@ -4,14 +4,14 @@ import argparse
 import re
 from pathlib import Path
 
-from gm import config, plan, source
+from gm import catalogue, config, source
 from gm.config import ConfigError
 
 
 def _spec(subject: str) -> dict:
     """The specification of `model.yaml`, `package.module.Class` or `path/to/file.py:Class`."""
     if subject.endswith((".yaml", ".yml")):
-        spec = plan.contestant(Path(subject)).spec
+        spec = catalogue.contestant(Path(subject)).spec
         if "external" in spec:
             raise ConfigError(subject, "external", "samples made elsewhere", "a contestant with a class to run")
         return spec

@@ -96,7 +96,7 @@ def cost(models: Sequence[Mapping], panels: Sequence[tuple[str, str]]) -> Figure
         axes.set_xlim(left / 2, right * (right / left) ** 0.3)
         if metric.startswith("FD_") and all(model["rows"][metric]["mean"] > 0 for model in shown):
             logarithmic(axes.yaxis)
-        axes.set_xlabel("counted evaluations of one run, all stages (1 = none counted)")
+        axes.set_xlabel("counted evaluations of one run, training and scoring (1 = none counted)")
         axes.set_ylabel(label)
         _names(axes, [(max(m["evals"], 1.0), m["rows"][metric]["mean"], m) for m in shown])
     return figure

@@ -18,7 +18,7 @@ def _ends(axes, y: float, low: Mapping, high: Mapping, tint: str, edge: float) -
         if not math.isfinite(row["mean"]):
             axes.annotate("", (edge, y), (left, y), arrowprops={"arrowstyle": "->", "color": tint})
             continue
-        if row["low"] is not None:
+        if row["over"] == "seeds":
             axes.plot([row["low"], row["high"]], [y, y], color=tint, lw=1.3)
         exact = row["kind"] == "exact"
         face = tint if row["kind"] in SOLID else "white"
@@ -29,12 +29,14 @@ def likelihood(models: Sequence[Mapping], dim: int) -> Figure:
     """Log-likelihood of the test images: one interval per model.
 
     Arguments:
-        models: per model `name`, `family`, and rows of the summary `lower` and `upper`, in nats per image.
+        models: per model `name`, `family`, `measure` (density or mass), and rows of the summary `lower` and `upper`, in
+            nats per image; densities are drawn first.
         dim: number of pixels, for bits per dimension.
 
     Returns:
         The figure.
     """
+    models = sorted(models, key=lambda model: model["measure"])
     figure = canvas(8.2, 1.3 + 0.36 * len(models))
     axes = figure.subplots()
     finite = [row["mean"] for model in models for row in (model["lower"], model["upper"])]
@@ -49,13 +51,17 @@ def likelihood(models: Sequence[Mapping], dim: int) -> Figure:
         text = f"{text}   {low['n_ok']}/{low['n_planned']}"
         axes.text(1.01, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     axes.set_xlim(min(finite) - margin, edge + margin / 2)
-    rows(axes, [model["name"] for model in models], [model["family"] for model in models])
+    names = [f"{m['name']} (mass)" if m["measure"] == "mass" else m["name"] for m in models]
+    rows(axes, names, [model["family"] for model in models])
+    masses = sum(model["measure"] == "mass" for model in models)
+    if 0 < masses < len(models):
+        axes.axhline(len(models) - masses - 0.5, color="#444444", lw=0.8, ls=(0, (1, 2)))
     n = max(int(float(model["lower"]["n"])) for model in models)
     label = f"log p(y) in nats per image, mean of n = {n} test images (further right is better)"
     errors = sorted(model["lower"]["se_items"] for model in models if model["lower"]["se_items"])
     if errors:
         common = 1.96 * errors[len(errors) // 2]
-        label += f"\nnot drawn: ±{common:.1f} from the choice of images, common to all, which pairing takes out"
+        label += f"\nnot drawn: about ±{common:.1f} from the choice of images, most of it common to all (see the pairs)"
     axes.set_xlabel(label)
     scale = dim * math.log(2)
     second = axes.secondary_xaxis("top", functions=(lambda x: -x / scale, lambda x: -x * scale))

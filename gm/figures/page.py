@@ -35,16 +35,10 @@ def cell(row: Row | None, gone: str = "") -> Markup:
     if row is None:
         return Markup('<td class="none" data-v="">{}</td>').format(gone)
     text = Markup("<b>{}</b>").format(shown(row["mean"]))
-    if row["low"] is not None and row["low"] == row["high"] and row.get("n_ok", 0) > 1:
-        text += Markup(" <i>no spread over seeds{}</i>").format(_items(row))
-    elif row["low"] is not None:
-        text += Markup(" <i>[{}, {}]</i>").format(shown(row["low"]), shown(row["high"]))
+    if row["low"] is not None:
+        about = " over images" if row["over"] == "items" else ""
+        text += Markup(" <i>[{}, {}]{}</i>").format(shown(row["low"]), shown(row["high"]), about)
     return Markup('<td data-v="{}">{}</td>').format(row["mean"], text)
-
-
-def _items(row: Row) -> str:
-    """What is known of the error of a number that no seed moves."""
-    return f", ±{shown(row['half_total'])} over images" if row["half_total"] else ""
 
 
 def bits(low: float, high: float) -> str:

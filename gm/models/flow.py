@@ -83,7 +83,7 @@ class Flow(Model):
         w_valid, jacobian = self._whitened(valid.x, generator)
         average, best = copy.deepcopy(self.flow), copy.deepcopy(self.flow)
         adam = torch.optim.AdamW(self.flow.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=decay)
-        history, best_loss = History(evals={"density": steps * batch}), math.inf
+        history, best_loss = History(evals={"gradient": steps * batch, "density": 0}), math.inf
         for step in range(1, steps + 1):
             for group in adam.param_groups:
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))

@@ -32,6 +32,7 @@ class Mixture(Model):
     """
 
     family = "control"
+    measure = "mass"
 
     def __init__(
         self,

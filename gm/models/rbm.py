@@ -142,6 +142,7 @@ class RBM(Model):
     """
 
     family = "kl"
+    measure = "mass"
     serves = ("binary",)
 
     def __init__(self, event: Event, *, hidden: int = 16) -> None:

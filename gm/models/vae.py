@@ -35,6 +35,7 @@ class VAE(Model):
     """
 
     family = "vae"
+    measure = "mass"
 
     def __init__(
         self,

@@ -15,9 +15,9 @@ def counted(artefacts: dict[str, Input]) -> list[dict]:
         for name, count in sorted(record.get("evals", {}).items()):
             rows.append({"metric": f"evals/{stage}/{name}", "value": count, "n": 1, "kind": "count"})
         for name, fact in sorted(record.get("facts", {}).items()) if stage == "train" else ():
-            value, se, n = fact if isinstance(fact, list) else (fact, None, 1)
+            value, se, n, kind = (*fact, "estimate")[:4] if isinstance(fact, list) else (fact, None, 1, "count")
             if isinstance(value, int | float):
-                rows.append({"metric": f"fit/{name}", "value": value, "se": se, "n": n, "kind": "estimate"})
+                rows.append({"metric": f"fit/{name}", "value": value, "se": se, "n": n, "kind": kind})
     return rows
 
 

@@ -35,7 +35,8 @@ def summarise(rows: Iterable[Mapping[str, object]], planned: Mapping[tuple[str, 
     """One row per dataset, model and metric: mean over the seeds that ran, with Student's 95 % interval.
 
     A failed seed's numbers are left out of the mean and shown by `n_ok < n_planned`; they are never replaced.
-    With a single seed the interval is over test items (`over = items`, by the row's own standard error) or absent.
+    Where no seed moves the number, the interval is over test items (`over = items`, by the rows' own standard error).
+    A count or a choice of a fit, which has no error of its own, has no interval.
 
     Arguments:
         rows: rows of the table, with `COLUMNS`.
@@ -72,13 +73,13 @@ def _mean(group: list[Mapping]) -> Row:
     if math.isfinite(mean):
         if min(values) == max(values):
             mean = values[0]  # no rounding: a control that draws nothing has no spread at all
-        if len(values) > 1:
+        if len(values) > 1 and items is not None and min(values) < max(values):
             half, over = half_width(values), "seeds"
             error = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values))
         elif items is not None:
             half, over = NORMAL * items, "items"
-        if len(values) > 1 or items is not None:
-            total = across(values, [items or 0.0])[1]
+        if items is not None:
+            total = across(values, [items])[1]
     return {
         "mean": mean,
         "low": None if half is None else mean - half,
