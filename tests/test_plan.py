@@ -69,6 +69,7 @@ def test_order_of_yaml_keys_does_not_matter(tmp_path):
         ({"models": ["gone.yaml"]}, "no file"),
         ({"compare": [["vae", "flow"]]}, "'flow'(.|\n)*legal:"),
         ({"only": {"digits": ["flow"]}}, r"only\.digits"),
+        ({"models": ["copula", "vae"], "compare": [["vae", "copula"]]}, "two densities or two masses"),
         ({"benchmark": "other"}, "'mine', as the file is named"),
     ],
 )

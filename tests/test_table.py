@@ -172,3 +172,19 @@ def test_nearest_finds_the_copy():
     train = rng.integers(0, 17, (20, 1, 4, 4))
     near, distance = curves.nearest(train[5:6], train)
     assert np.array_equal(near, train[5:6]) and distance.tolist() == [0.0]
+
+
+def test_a_number_that_no_seed_moves_has_an_interval_over_items():
+    """A control that draws nothing: no spurious certainty from three equal seeds."""
+    cell = {"benchmark": "b", "dataset": "d", "model": "m", "metric": "FD", "n": 9, "kind": "estimate", "status": "ok"}
+    rows = [cell | {"value": 0.1, "se": 0.2, "seed": seed} for seed in range(3)]
+    row = summary.summarise(rows, {("d", "m"): 3})[0]
+    assert row["over"] == "items" and row["mean"] == 0.1
+    assert row["high"] - row["mean"] == pytest.approx(1.96 * 0.2, rel=1e-3) == pytest.approx(row["half_total"])
+
+
+def test_a_count_has_no_interval():
+    cell = {"benchmark": "b", "dataset": "d", "model": "m", "metric": "fit/k", "n": 1, "kind": "count", "status": "ok"}
+    rows = [cell | {"value": k, "se": "", "seed": k} for k in (20, 40, 40)]
+    row = summary.summarise(rows, {("d", "m"): 3})[0]
+    assert row["low"] is None and row["half_total"] is None
