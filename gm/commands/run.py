@@ -90,6 +90,21 @@ def _command(options: argparse.Namespace, *extra: str) -> list[str]:
     return [*command, "--cores", str(options.cores), *extra]
 
 
+def failures(words: str, blocks: int = 3, lines: int = 12) -> list[str]:
+    """The ends of the failed jobs' logs among Snakemake's words, or the end of the words if no job failed."""
+    found, block = [], None
+    for line in words.splitlines():
+        if line.startswith("Logfile "):
+            block = [line]
+            found.append(block)
+        elif line.startswith("====="):
+            block = None if block and len(block) > 1 else block
+        elif block is not None:
+            block.append(line)
+    shown = [line for block in found[:blocks] for line in (block[0], *block[1:][-lines:])]
+    return shown or words.splitlines()[-lines:]
+
+
 def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Counter, server: forks.Server) -> int:
     """Run Snakemake, its words into a file, its progress onto the screen."""
     flags = ("--rerun-incomplete", "--keep-going", "--nocolor", "--show-failed-logs", *options.extra)
@@ -120,8 +135,8 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Co
                 view.say("nothing to do")
         code = process.wait()
     if code:
-        tail = words.read_text(encoding="utf-8").splitlines()[-25:]
-        print("\n".join(["", f"snakemake ended with {code}; the end of {words}:", *tail]), file=sys.stderr)
+        told = failures(words.read_text(encoding="utf-8"))
+        print("\n".join(["", f"snakemake ended with {code}; all it said is in {words}", *told]), file=sys.stderr)
     return code
 
 
