@@ -111,6 +111,25 @@ def test_verdict(values, error, verdict):
     assert rows[-1]["verdict"] == verdict
 
 
+def test_errors_over_seeds_are_standard_errors_and_the_interval_is_students():
+    """Three seeds of spread 1 on shared items: s / sqrt(3) and the items' 0.5 in quadrature, no t in it."""
+    rows = paired.fold([{"seed": s} | paired.point(v, 0.5, 9) for s, v in enumerate([1.0, 2.0, 3.0])], 3)
+    assert [row["lower_se"] for row in rows[:3]] == [0.5] * 3
+    assert rows[-1]["lower_se"] == rows[-1]["upper_se"] == pytest.approx(math.hypot(1 / math.sqrt(3), 0.5))
+    half = math.hypot(interval.half_width([1.0, 2.0, 3.0]), interval.NORMAL * 0.5)
+    assert (rows[-1]["low"], rows[-1]["high"]) == pytest.approx((2 - half, 2 + half))
+
+
+def test_two_scores_at_the_ceiling_are_shown_with_an_interval():
+    from gm.metrics.outliers import auroc_difference
+
+    inside, outside = np.arange(250.0), np.arange(250.0) + 300
+    rows = [{"seed": s} | paired.point(*auroc_difference((inside,) * 2, (outside,) * 2), 500) for s in range(3)]
+    final = paired.fold(rows, 3)[-1]
+    assert final["verdict"] == paired.OPEN
+    assert (f"{final['low']:+.3f}", f"{final['high']:+.3f}") == ("-0.012", "+0.012")
+
+
 def test_a_wide_interval_wins_only_by_its_lower_end():
     ends = {"lower": (-0.1, 0.01, 9, "heuristic"), "upper": (50.0, 0.01, 9, "certified")}
     assert paired.fold([{"seed": 0} | paired.interval(ends)], 1)[-1]["verdict"] == paired.OPEN

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 from numpy import ndarray
 
-from gm.data.outliers import OUTLIERS
+from gm.data.outliers import ALIGNED, OUTLIERS
 from gm.rng import numpy_stream
 from gm.source import resolve
 
@@ -35,6 +35,9 @@ def dataset(
     `train`, `valid` and `test` are stratified by class. `fresh` and `nonmember` are plain random draws: samples of a
     perfect model have no quota of each class, and real images that had one would look nearer to `test` than it can be.
 
+    The outlier sets in `ALIGNED` are the test images transformed, row by row. The images of any other outlier set are
+    distinct, after the threshold: a repeated image says nothing new, and must not count as another outlier.
+
     Every draw has its own stream of `seed`: another outlier set or another size of the last split moves
     nothing else. u = (i + 1/2) / 2^15 with i uniform over 0..2^15-1, so that y is exact in float32 and
     floor(y) = x.
@@ -55,7 +58,8 @@ def dataset(
 
     Returns:
         `x_<split>` uint8 and `label_<split>` int64 for the splits and `member`; `x_outlier_<set>` uint8;
-        `u_<part>` float32 for test, member, nonmember and the outlier sets; `levels` int64.
+        `u_<part>` float32 for test, member, nonmember and the outlier sets; `levels` int64; `aligned` str, the
+        outlier parts `outlier_<set>` whose row i is made from test image i, sorted.
 
     Raises:
         ValueError: if the source is not the one expected, sizes do not fit, or a name or level is not legal.
@@ -101,10 +105,14 @@ def dataset(
         images = {name: array for name, array in arrays.items() if name.startswith("x_")}
         arrays |= {name: (image >= threshold).astype(np.uint8) for name, image in images.items()}
 
+    aligned = sorted(f"outlier_{name}" for name in outliers if name in ALIGNED)
+    for name in arrays:
+        if name.startswith("x_outlier_") and name.removeprefix("x_") not in aligned:
+            arrays[name] = _distinct(arrays[name])
     for part in [*NOISY, *(name.removeprefix("x_") for name in arrays if name.startswith("x_outlier_"))]:
         i = numpy_stream(seed, "u", part).integers(2**15, size=arrays[f"x_{part}"].shape)
         arrays[f"u_{part}"] = ((i + 0.5) / 2**15).astype(np.float32)
-    return arrays | {"levels": np.array(levels, np.int64)}
+    return arrays | {"levels": np.array(levels, np.int64), "aligned": np.array(aligned, np.str_)}
 
 
 def digest(x: ndarray, label: ndarray) -> str:
@@ -123,6 +131,11 @@ def _stratified(label: ndarray, rng: np.random.Generator) -> ndarray:
         items = rng.permutation(np.flatnonzero(label == c))
         place[items] = (np.arange(len(items)) + rng.random(len(items))) / len(items)
     return np.argsort(place)
+
+
+def _distinct(x: ndarray) -> ndarray:
+    """The first of each image, in their order."""
+    return x[np.sort(np.unique(x.reshape(len(x), -1), axis=0, return_index=True)[1])]
 
 
 def _check(what: str, found: dict, legal, required=()) -> None:

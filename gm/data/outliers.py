@@ -1,7 +1,7 @@
 """Outlier sets: images of the dataset's event that are not its data.
 
 Each function takes the test images, the number of grey levels and a seeded generator, and returns as many
-images as the test split has. What a dataset's YAML may set is keyword-only.
+images as the test split has, but for `constant`. What a dataset's YAML may set is keyword-only.
 """
 
 import hashlib
@@ -10,6 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy import ndarray
+
+# Row i of these is made from test image i, so that the two are no independent draws.
+ALIGNED = ("hflip", "shuffle")
 
 PHOTOGRAPHS = {
     "brick": "664a145c5253f0d66db1a12776785f0ea35a44cc7447ffc933f6d6118dc58643",
@@ -31,9 +34,9 @@ def shuffle(test: ndarray, levels: int, rng: np.random.Generator) -> ndarray:
 
 
 def constant(test: ndarray, levels: int, rng: np.random.Generator) -> ndarray:
-    """Images of one grey level each, every level as often as the others (to within one)."""
-    grey = rng.permutation(np.arange(len(test)) % levels)
-    return np.broadcast_to(grey[:, None, None, None], test.shape).astype(test.dtype)
+    """Images of one grey level each, from 0 upwards, one a level: there are no more that differ."""
+    grey = np.arange(levels)[:, None, None, None]
+    return np.broadcast_to(grey, (levels, *test.shape[1:])).astype(test.dtype)
 
 
 def noise(test: ndarray, levels: int, rng: np.random.Generator) -> ndarray:

@@ -53,10 +53,11 @@ CAPTIONS = {
     ),
     "auroc": (
         "Area under the ROC curve per score (rows) and outlier set (columns), mean over seeds with a 95 "
-        "% half width (Student-t over seeds and, in quadrature, DeLong over images; the trivial "
-        "baselines below the line have no seed). Orange to purple: from found last to found first. "
-        "Conclude: where a model adds to what brightness or compressibility already tell. Do not take "
-        "the best row of a column as a method: it was chosen in hindsight."
+        "% half width (Student-t over seeds and, in quadrature, DeLong over images, never less than the "
+        "number of distinct images allows; the trivial baselines below the line have no seed). Orange to "
+        "purple: from found last to found first. Conclude: where a model adds to what brightness or "
+        "compressibility already tell. Do not take the best row of a column as a method: it was chosen "
+        "in hindsight."
     ),
     "training": (
         "Named terms that each fit recorded, one curve per seed, each panel with its own scale; at most "

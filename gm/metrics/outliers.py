@@ -1,6 +1,12 @@
 """Outlier detection from scores (higher = more outlying), with errors, and trivial scores from pixels.
 
 Nothing is ever flipped: a score that ranks outliers below inliers keeps its AUROC below one half.
+
+Sets are `aligned` when outlier i is a transform of inlier i (a mirrored test image): the image is then what was drawn,
+and errors are over images, not over inliers and outliers apart. Errors are to be read as a 95 % interval, the value
+plus or minus 1.96 of them, and never vanish for want of a counterexample: a value nearer to its end (0 or 1) than
+$b_k = 1 - 0.05^{1/k}$, about 3/k, has a half width of b_k at least. That is the 95 % bound on the share of comparisons
+that come out the other way when none of k independent ones did.
 """
 
 import zlib
@@ -10,28 +16,41 @@ from numpy import ndarray
 
 from gm.metrics.memorisation import nearest
 
+NORMAL = 1.959963984540054
 
-def auroc(inlier: ndarray, outlier: ndarray) -> tuple[float, float]:
+
+def auroc(inlier: ndarray, outlier: ndarray, *, aligned: bool = False) -> tuple[float, float]:
     r"""Probability that an outlier scores higher than an inlier, ties counted one half (Mann-Whitney).
 
     $$ \frac{1}{nm} \sum_{ij} 1[s_j > s_i] + \tfrac12\,1[s_j = s_i] $$
 
-    The standard error is DeLong's, from the placements of each score among the other set. It vanishes where
-    the two sets are separated completely; then read it as "below 1/n".
+    The standard error is DeLong's, from the placements of each score among the other set: V_i, the share of
+    outliers above inlier i, and W_j, the share of inliers below outlier j. Pairs are clusters of two (Obuchowski):
 
-    Reference:
+    $$ \frac{\mathrm{Var}\,V}{n} + \frac{\mathrm{Var}\,W}{m}, \qquad\text{aligned:}\quad
+       \frac{\mathrm{Var}_i\,(V_i + W_i)}{n} $$
+
+    Both vanish where the sets are separated completely. But k = min(n, m) disjoint pairs of an inlier and an outlier
+    (n // 2 when aligned, an inlier with another's outlier) are independent, and at an area of 1 - b or less all of
+    them are in order with a chance of at most (1 - b)^k. Therefore the 95 % interval of an area of 1 reaches down to
+    1 - b_k, and that of an area nearer to an end than b_k is no narrower.
+
+    References:
         Comparing the Areas under Two or More Correlated Receiver Operating Characteristic Curves: A
         Nonparametric Approach (DeLong, DeLong & Clarke-Pearson, 1988).
+        Nonparametric Analysis of Clustered ROC Curve Data (Obuchowski, 1997).
+        If Nothing Goes Wrong, Is Everything All Right? Interpreting Zero Numerators (Hanley & Lippman-Hand, 1983).
 
     Arguments:
         inlier: scores of inliers, `[n]`.
         outlier: scores of outliers, `[m]`.
+        aligned: whether outlier i is a transform of inlier i.
 
     Returns:
         The area and its standard error.
 
     Raises:
-        ValueError: if a score is NaN, or there are fewer than two of either.
+        ValueError: if a score is NaN, there are fewer than two of either, or aligned sets differ in number.
 
     Example:
         >>> import numpy as np
@@ -39,16 +58,23 @@ def auroc(inlier: ndarray, outlier: ndarray) -> tuple[float, float]:
         0.875
     """
     inlier, outlier = _checked(inlier, outlier)
-    of_inlier, of_outlier = _placements(inlier, outlier)
-    return float(of_outlier.mean()), _two_sample_se(of_inlier, of_outlier)
+    value, error = _area(*_ranks(inlier, outlier), aligned)
+    return value, _at_least(error, min(value, 1 - value), _unseen(_comparisons(inlier, outlier, aligned)))
 
 
-def auroc_difference(inlier: tuple[ndarray, ndarray], outlier: tuple[ndarray, ndarray]) -> tuple[float, float]:
-    """AUROC of one score minus that of another on the same images, with DeLong's paired standard error.
+def auroc_difference(
+    inlier: tuple[ndarray, ndarray], outlier: tuple[ndarray, ndarray], *, aligned: bool = False
+) -> tuple[float, float]:
+    r"""AUROC of one score minus that of another on the same images, with DeLong's paired standard error.
+
+    Two scores that both separate the sets have no spread between them. None of k independent comparisons told them
+    apart, so that the 95 % interval of their difference is $\pm b_k$ (and $1 \pm 2 b_k$ where they separate in opposite
+    order). It is no narrower where both areas are nearer to an end than b_k, or the scores place every image alike.
 
     Arguments:
         inlier: two scores of the same inliers, each `[n]`.
         outlier: the same two scores of the same outliers, each `[m]`.
+        aligned: whether outlier i is a transform of inlier i.
 
     Returns:
         The difference and its standard error, in which the covariance of the two areas is taken off.
@@ -58,24 +84,37 @@ def auroc_difference(inlier: tuple[ndarray, ndarray], outlier: tuple[ndarray, nd
 
     Example:
         >>> import numpy as np
-        >>> a, b = np.arange(5.0), np.arange(5.0) + 2
-        >>> auroc_difference((a, a), (b, b))
-        (0.0, 0.0)
+        >>> a, b = np.arange(250.0), np.arange(250.0) + 300
+        >>> value, se = auroc_difference((a, a), (b, b))
+        >>> value, round(1.96 * se, 4)
+        (0.0, 0.0119)
     """
     if len(inlier[0]) != len(inlier[1]) or len(outlier[0]) != len(outlier[1]):
         sizes = [len(score) for score in (*inlier, *outlier)]
         raise ValueError(f"found {sizes} scores (inliers twice, outliers twice); expected the same images in each pair")
-    first = _placements(*_checked(inlier[0], outlier[0]))
-    second = _placements(*_checked(inlier[1], outlier[1]))
-    of_inlier, of_outlier = first[0] - second[0], first[1] - second[1]
-    return float(of_outlier.mean()), _two_sample_se(of_inlier, of_outlier)
+    first = _ranks(*_checked(inlier[0], outlier[0]))
+    second = _ranks(*_checked(inlier[1], outlier[1]))
+    value, error = _area(first[0] - second[0], first[1] - second[1], aligned)
+    areas = [_area(*ranks, aligned)[0] for ranks in (first, second)]
+    gap = 0.0 if all((a == b).all() for a, b in zip(first, second, strict=True)) else max(min(a, 1 - a) for a in areas)
+    share = _unseen(_comparisons(inlier[0], outlier[0], aligned))
+    return value, max(error, (1 + abs(value)) * share / NORMAL) if gap < share else error
 
 
-def resampling(n: int, m: int, *, rng: np.random.Generator, replicates: int = 200) -> tuple[ndarray, ndarray]:
+def resampling(
+    n: int, m: int, *, rng: np.random.Generator, replicates: int = 200, aligned: bool = False
+) -> tuple[ndarray, ndarray]:
     """Bootstrap multiplicities `[replicates, n]` and `[replicates, m]` of n inliers and m outliers.
 
-    One pair serves all scores of the same images, which makes their bootstrap errors paired.
+    One pair serves all scores of the same images, which makes their bootstrap errors paired. Aligned sets share
+    theirs: an inlier and its transform are drawn together.
+
+    Raises:
+        ValueError: if aligned sets differ in number.
     """
+    if aligned:
+        _paired(n, m)
+        return (rng.multinomial(n, np.full(n, 1 / n), replicates),) * 2
     return tuple(rng.multinomial(size, np.full(size, 1 / size), replicates) for size in (n, m))
 
 
@@ -85,7 +124,13 @@ def aupr(inlier: ndarray, outlier: ndarray, *, weights: tuple[ndarray, ndarray])
     $$ \sum_t (R_t - R_{t-1})\,P_t $$
 
     over the distinct scores t from the highest down, without interpolation. Chance level is m / (n + m). The
-    standard error is the bootstrap's, over inliers and outliers separately.
+    standard error is the bootstrap's, over what `weights` draws. At 1 no resample differs; then the 95 % interval
+    reaches down to the lower average precision of two laws that such scores just do not refute, with c = n / m: a
+    share b_n of inliers above all outliers, or a share b_m of outliers below all inliers,
+
+    $$ 1 - c\,b_n \ln\Big(1 + \frac{1}{c\,b_n}\Big), \qquad 1 - c \ln\frac{1 + c}{1 + c - b_m} $$
+
+    and it is no narrower at a value above that.
 
     Arguments:
         inlier: scores of inliers, `[n]`.
@@ -100,7 +145,10 @@ def aupr(inlier: ndarray, outlier: ndarray, *, weights: tuple[ndarray, ndarray])
     """
     inlier, outlier = _checked(inlier, outlier)
     value = _average_precision(inlier, outlier, np.ones((1, len(inlier))), np.ones((1, len(outlier))))
-    return float(value[0]), float(_average_precision(inlier, outlier, *weights).std(ddof=1))
+    error = _average_precision(inlier, outlier, *weights).std(ddof=1)
+    c, high, low = len(inlier) / len(outlier), _unseen(len(inlier)), _unseen(len(outlier))
+    loss = max(c * high * np.log1p(1 / (c * high)), c * np.log((1 + c) / (1 + c - low)))
+    return float(value[0]), _at_least(error, 1 - value[0], loss)
 
 
 def fpr95(inlier: ndarray, outlier: ndarray, *, weights: tuple[ndarray, ndarray]) -> tuple[float, float]:
@@ -110,8 +158,8 @@ def fpr95(inlier: ndarray, outlier: ndarray, *, weights: tuple[ndarray, ndarray]
 
     With inliers as the positive class this is the false positive rate at a true positive rate of 95 %. Some
     libraries print under the same name the fraction of inliers flagged where 95 % of the outliers are found;
-    that is another number. The standard error is the bootstrap's, over inliers and outliers separately,
-    threshold included.
+    that is another number. The standard error is the bootstrap's, over what `weights` draws, threshold included.
+    A fraction nearer to 0 or 1 than b_m, m being the number of outliers, has a half width of at least that.
 
     Reference:
         A Baseline for Detecting Misclassified and Out-of-Distribution Examples in Neural Networks (Hendrycks
@@ -131,7 +179,8 @@ def fpr95(inlier: ndarray, outlier: ndarray, *, weights: tuple[ndarray, ndarray]
     """
     inlier, outlier = _checked(inlier, outlier)
     value = _missed(inlier, outlier, np.ones((1, len(inlier))), np.ones((1, len(outlier))))
-    return float(value[0]), float(_missed(inlier, outlier, *weights).std(ddof=1))
+    error = _missed(inlier, outlier, *weights).std(ddof=1)
+    return float(value[0]), _at_least(error, min(value[0], 1 - value[0]), _unseen(len(outlier)))
 
 
 def intensity(x: ndarray) -> ndarray:
@@ -177,18 +226,46 @@ def _checked(inlier: ndarray, outlier: ndarray) -> tuple[ndarray, ndarray]:
     return np.asarray(inlier, np.float64), np.asarray(outlier, np.float64)
 
 
-def _placements(inlier: ndarray, outlier: ndarray) -> tuple[ndarray, ndarray]:
-    """Fraction of outliers above each inlier, and of inliers below each outlier; ties are halves."""
-    return 1 - _below(inlier, outlier), _below(outlier, inlier)
+def _paired(n: int, m: int) -> None:
+    if n != m:
+        raise ValueError(f"found {n} inliers and {m} outliers; expected as many of both in aligned sets")
+
+
+def _unseen(k: int) -> float:
+    """The share of which none is among k draws with a chance of 5 %, `b_k`."""
+    return float(-np.expm1(np.log(0.05) / k))
+
+
+def _comparisons(inlier: ndarray, outlier: ndarray, aligned: bool) -> int:
+    """How many independent comparisons of an inlier and an outlier there are."""
+    return len(inlier) // 2 if aligned else min(len(inlier), len(outlier))
+
+
+def _at_least(error: float, gap: float, reach: float) -> float:
+    """The error of a value at distance `gap` from its end, whose 95 % half width there is `reach`."""
+    return float(max(error, reach / NORMAL) if gap < reach else error)
+
+
+def _ranks(inlier: ndarray, outlier: ndarray) -> tuple[ndarray, ndarray]:
+    """Twice the number of outliers above each inlier, and of inliers below each outlier; ties count once."""
+    return 2 * len(outlier) - _below(inlier, outlier), _below(outlier, inlier)
 
 
 def _below(score: ndarray, other: ndarray) -> ndarray:
     other = np.sort(other)
-    return (np.searchsorted(other, score, "left") + np.searchsorted(other, score, "right")) / (2 * len(other))
+    return np.searchsorted(other, score, "left") + np.searchsorted(other, score, "right")
 
 
-def _two_sample_se(a: ndarray, b: ndarray) -> float:
-    return float(np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b)))
+def _area(of_inlier: ndarray, of_outlier: ndarray, aligned: bool) -> tuple[float, float]:
+    """Mean of the comparisons and its error, from integer ranks: equal ones cancel exactly."""
+    n, m = len(of_inlier), len(of_outlier)
+    if aligned:
+        _paired(n, m)
+    value = float(of_outlier.sum() / (2 * n * m))
+    if aligned:
+        return value, float(np.sqrt(((of_inlier + of_outlier) / (2 * n)).var(ddof=1) / n))
+    of_inlier, of_outlier = of_inlier / (2 * m), of_outlier / (2 * n)
+    return value, float(np.sqrt(of_inlier.var(ddof=1) / n + of_outlier.var(ddof=1) / m))
 
 
 def _average_precision(inlier: ndarray, outlier: ndarray, w_in: ndarray, w_out: ndarray) -> ndarray:

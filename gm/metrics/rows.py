@@ -19,7 +19,7 @@ class Run(NamedTuple):
     """What a run left, as dictionaries of arrays; one that an external contestant lacks is empty.
 
     Attributes:
-        data: the dataset's arrays, `x_<split>`, `x_outlier_<set>`, `levels`.
+        data: the dataset's arrays, `x_<split>`, `x_outlier_<set>`, `levels`, `aligned` (none where it is absent).
         ruler: the real splits' features, `<net>_<split>`, each `[N, d]`.
         samples: `x`, `[n, C, H, W]`.
         scores: `lower_<part>`, `upper_<part>`, `score_<name>_<part>`, `kinds`, ...
@@ -78,24 +78,25 @@ def baselines(data: Arrays) -> dict[str, dict[str, ndarray]]:
     return {name: {part: by_part[part][name] for part in parts} for name in by_part["test"]}
 
 
-def outlier_rows(scores: Mapping[str, Arrays], *, rng: np.random.Generator) -> list[Row]:
+def outlier_rows(scores: Mapping[str, Arrays], *, aligned: Iterable[str], rng: np.random.Generator) -> list[Row]:
     """Rows `auroc/<score>/<set>`, `aupr/...` and `fpr95/...`; n counts inliers and outliers.
 
     Arguments:
         scores: score name -> part (`test`, `outlier_<set>`) -> `[N]`, as `baselines` gives.
+        aligned: the parts whose row i is made from test image i.
         rng: source of the bootstrap; the scores of a set share its resamples, whatever scores there are.
     """
-    rows = []
+    rows, aligned = [], set(aligned)
     sets = sorted({part for parts in scores.values() for part in parts if part.startswith("outlier_")})
     for part, child in zip(sets, rng.spawn(len(sets)), strict=True):
         weights = None
         for name, parts in scores.items():
             inlier, outlier = parts["test"], parts[part]
             if weights is None:
-                weights = outliers.resampling(len(inlier), len(outlier), rng=child)
+                weights = outliers.resampling(len(inlier), len(outlier), rng=child, aligned=part in aligned)
             n, suffix = len(inlier) + len(outlier), f"{name}/{part.removeprefix('outlier_')}"
             rows += [
-                _row(f"auroc/{suffix}", outliers.auroc(inlier, outlier), n),
+                _row(f"auroc/{suffix}", outliers.auroc(inlier, outlier, aligned=part in aligned), n),
                 _row(f"aupr/{suffix}", outliers.aupr(inlier, outlier, weights=weights), n),
                 _row(f"fpr95/{suffix}", outliers.fpr95(inlier, outlier, weights=weights), n),
             ]
@@ -140,7 +141,7 @@ def _outliers(run: Run, rng: np.random.Generator) -> Iterable[Row]:
                 by_name.setdefault(key.removeprefix("score_").removesuffix(f"_{part}"), {})[part] = score
     if run.scores and str(run.scores["kinds"][0]) == "none":
         by_name.pop("nll", None)
-    return outlier_rows(by_name, rng=rng)
+    return outlier_rows(by_name, aligned=run.data.get("aligned", ()), rng=rng)
 
 
 def _memorisation(run: Run, rng: np.random.Generator) -> Iterable[Row]:

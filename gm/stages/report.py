@@ -57,7 +57,7 @@ def outliers(tree: Tree, dataset: str, trivial: dict[str, Arrays], sums: checks.
     out = []
     for part in sets_of(tree, dataset):
         best = best_trivial(sums, dataset, part, trivial)
-        theirs = trivial[best]
+        theirs, aligned = trivial[best], f"outlier_{part}" in tree.data[dataset].get("aligned", ())
         for model, cells in tree.densities(dataset).items():
             key = {"benchmark": tree.spec["benchmark"], "dataset": dataset, "quantity": f"auroc/{part}"}
             key |= {"model": model, "reference": f"{views.TRIVIAL}/{best}"}
@@ -66,7 +66,7 @@ def outliers(tree: Tree, dataset: str, trivial: dict[str, Arrays], sums: checks.
                 ours = tree.scores[cell]
                 inside = ours["score_nll_test"], theirs["test"]
                 outside = ours[f"score_nll_outlier_{part}"], theirs[f"outlier_{part}"]
-                value, error = auroc_difference(inside, outside)
+                value, error = auroc_difference(inside, outside, aligned=aligned)
                 rows.append(key | {"seed": cell[2]} | paired.point(value, error, len(inside[0]) + len(outside[0])))
             out += paired.fold(rows, len(tree.runs(dataset, model)))
     return out
@@ -176,7 +176,7 @@ def figures_of(tree: Tree, dataset: str, trivial: dict, sums: checks.Summary, pa
 
 def run(table: Output, page: Output, *, spec: dict) -> Outcome:
     """Report on the benchmark whose folder `table` lies in; the other files stand beside it."""
-    models = {about["name"]: {key: about[key] for key in ("family", "labels")} for about in spec["models"]}
+    models = {about["name"]: {key: about[key] for key in ("family", "labels", "measure")} for about in spec["models"]}
     report(table.parent, spec | {"models": models, "commit": provenance.commit()})
     return Outcome()
 

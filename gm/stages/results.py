@@ -80,7 +80,8 @@ def table_of(tree: Tree, trivial: dict[str, dict]) -> list[Row]:
                 rows = tree.rows(cell, "metrics.csv")
                 rows = rows or [{"metric": "run", "value": 0, "n": 1, "kind": "count", "status": "missing"}]
                 table += [place | {"model": model, "seed": cell[2]} | row for row in rows]
-        rows = outlier_rows(trivial[dataset], rng=rng.numpy_stream(dataset, "baselines"))
+        aligned = tree.data[dataset].get("aligned", ())
+        rows = outlier_rows(trivial[dataset], aligned=aligned, rng=rng.numpy_stream(dataset, "baselines"))
         table += [place | {"model": views.TRIVIAL, "seed": "", "status": "ok"} | row for row in rows]
     return table
 

@@ -5,11 +5,11 @@ from `lower` to `upper`, because likelihoods are intervals; where both are point
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from gm.table.interval import NORMAL, across
+from gm.table.interval import across
 from gm.table.summary import Row, weakest
 
 PAIRED = (
@@ -87,7 +87,8 @@ def fold(rows: Iterable[Row], planned: int) -> list[Row]:
     """The rows of the seeds, each with a 95 % interval over items, and a last one over seeds with the verdict.
 
     `wins` when the 95 % interval of the lower end lies above 0, `loses` when that of the upper end lies below:
-    the end against the claim decides, never the middle.
+    the end against the claim decides, never the middle. `lower_se` and `upper_se` are standard errors, over seeds
+    and the shared items in quadrature; `low` and `high` lie further out than 1.96 of them, by Student's t.
 
     Arguments:
         rows: one row per seed, all of one quantity, model and reference; at least one.
@@ -116,14 +117,26 @@ def nothing(key: Row, planned: int) -> Row:
 
 
 def _ends(rows: list[Row]) -> Row:
-    lower, below = across([row["lower"] for row in rows], [row["lower_se"] for row in rows])
-    upper, above = across([row["upper"] for row in rows], [row["upper_se"] for row in rows])
-    errors = {"lower_se": below / NORMAL, "upper_se": above / NORMAL}
+    lowers, uppers = ([(row[side], row[f"{side}_se"]) for row in rows] for side in ("lower", "upper"))
+    lower, below = across(*zip(*lowers, strict=True))
+    upper, above = across(*zip(*uppers, strict=True))
+    errors = {"lower_se": _error(*zip(*lowers, strict=True)), "upper_se": _error(*zip(*uppers, strict=True))}
     return {"lower": lower, "upper": upper, "low": lower - below, "high": upper + above} | errors
+
+
+def _error(values: Sequence[float], errors: Sequence[float]) -> float:
+    """Standard error of a mean over seeds that share their items; 0 where the mean is infinite, as its half width."""
+    if not all(map(math.isfinite, values)):
+        return 0.0
+    spread = float(np.std(values, ddof=1)) if min(values) < max(values) else 0.0
+    return math.hypot(spread / math.sqrt(len(values)), float(np.mean(errors)))
 
 
 def lower_is_better(rows: Iterable[Row], key: Row, planned: int) -> list[Row]:
     """By how much a metric of which less is better is lower for a model than for its reference, paired by seed.
+
+    The two rows' standard errors are added in quadrature, which is conservative: both distances are to the same test
+    split, whose share in their errors would largely cancel in the difference.
 
     Arguments:
         rows: rows of the table.
@@ -131,7 +144,7 @@ def lower_is_better(rows: Iterable[Row], key: Row, planned: int) -> list[Row]:
         planned: how many seeds were planned.
 
     Returns:
-        As `fold`; the two rows' standard errors are added in quadrature.
+        As `fold`.
     """
     found: dict[tuple, Row] = {}
     for row in rows:

@@ -101,12 +101,34 @@ def test_outlier_sets_do_not_move_each_other():
     given = spec("digits")
     few = build(given | {"outliers": {"noise": {}}})
     whole = build(given)
-    assert all((whole[name] == few[name]).all() for name in few)
+    assert all((whole[name] == few[name]).all() for name in few if name != "aligned")
+    assert few["aligned"].tolist() == []
+
+
+def test_aligned_sets_are_named():
+    assert build(spec("digits"))["aligned"].tolist() == ["outlier_hflip", "outlier_shuffle"]
+    assert build(spec("digits-no9"))["aligned"].tolist() == ["outlier_hflip"]
+
+
+def test_images_of_outlier_sets_are_distinct_unless_they_follow_the_test_images(dataset):
+    _, arrays = dataset
+    sets = {name.removeprefix("x_"): x for name, x in arrays.items() if name.startswith("x_outlier_")}
+    for name, x in sets.items():
+        if name in arrays["aligned"]:
+            assert len(x) == len(arrays["x_test"])
+        else:
+            assert len(keys(x)) == len(x), name
+    if "outlier_constant" in sets:
+        assert len(sets["outlier_constant"]) == arrays["levels"]
 
 
 def test_binary_is_the_thresholded_digits():
     grey, binary = build(spec("digits")), build(spec("digits-binary"))
-    assert all((binary[name] == (grey[name] >= 8)).all() for name in grey if name.startswith("x_"))
+    for name in grey:
+        if name.startswith("x_"):
+            cut = (grey[name] >= 8).astype(np.uint8)
+            assert keys(cut) == keys(binary[name])
+            assert len(cut) != len(binary[name]) or (cut == binary[name]).all()
 
 
 def test_left_out_class():

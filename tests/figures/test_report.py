@@ -4,12 +4,14 @@ import csv
 import hashlib
 import re
 
+import numpy as np
 import pytest
 from results_tree import FAILED, TRUTH, specification, write_tree
 
 from gm.figures.captions import CAPTIONS
+from gm.metrics.rows import baselines
 from gm.stages import results
-from gm.stages.report import report
+from gm.stages.report import outliers, report
 
 PER_DATASET = ("samples", "likelihood", "ladder", "fidelity", "roc", "auroc", "training", "cost")
 TABLES = ("table", "summary", "paired", "checks", "status", "cost")
@@ -80,6 +82,25 @@ def test_a_cell_without_files_is_missing(tree):
     assert (status["model"], status["status"], status["n_ok"], status["n_planned"]) == ("flow", "missing", 2, 3)
     row = next(row for row in results.table_of(more, {"digits": {}}) if row["seed"] == 7)
     assert (row["metric"], row["value"], row["status"]) == ("run", 0, "missing")
+
+
+def test_aligned_sets_are_read_from_the_data(tree):
+    """Told that a set follows the test images row by row, the trivial rows and the paired ones of that set move."""
+    root, spec = tree
+    found = []
+    for aligned in ([], ["outlier_flip"]):
+        again = results.Tree(root, spec)
+        again.data["digits"]["aligned"] = np.array(aligned, np.str_)
+        trivial = {"digits": baselines(again.data["digits"])}
+        trivial_rows = [row for row in results.table_of(again, trivial) if row["model"] == "trivial"]
+        sums = {("digits", "trivial", row["metric"]): {"mean": row["value"]} for row in trivial_rows}
+        errors = {(row["metric"],): row["se"] for row in trivial_rows if row["metric"].startswith("auroc/")}
+        for row in outliers(again, "digits", trivial["digits"], sums):
+            errors[row["quantity"], row["model"], row["seed"]] = row["lower_se"]
+        found.append(errors)
+    apart, together = found
+    moved = {key for key in apart if apart[key] != together[key]}
+    assert {len(key) for key in moved} == {1, 3} and all(key[0].endswith("/flip") for key in moved)
 
 
 @pytest.mark.slow

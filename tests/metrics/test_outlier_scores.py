@@ -79,6 +79,125 @@ def test_paired_difference_has_the_spread_of_pairs():
     assert errors.mean() < 0.7 * np.mean(unpaired)
 
 
+def pairs(seed, n=120):
+    """Scores of images and of their transforms, correlated."""
+    rng = np.random.default_rng(seed)
+    image = rng.normal(size=n)
+    return image + 0.5 * rng.normal(size=n), image + 0.5 * rng.normal(size=n) + 0.6
+
+
+def test_errors_of_aligned_sets_are_the_spread():
+    """400 redrawn sets of pairs: the spread's own error is 3.5 %, so that 10 % has odds of 0.5 % for each metric.
+
+    The bootstrap of a threshold may be a quarter off. Errors that take the pairs apart are 1.3 times too large or more.
+    """
+    runs = {"auroc": [], "difference": [], "aupr": [], "fpr95": []}
+    apart = {name: [] for name in runs}
+    for seed in range(400):
+        inlier, outlier = pairs(seed)
+        both = (inlier, pairs(seed + 1000)[0]), (outlier, pairs(seed + 1000)[1])
+        for found, aligned in ((runs, True), (apart, False)):
+            found["auroc"].append(outliers.auroc(inlier, outlier, aligned=aligned))
+            found["difference"].append(outliers.auroc_difference(*both, aligned=aligned))
+            resamples = outliers.resampling(120, 120, rng=np.random.default_rng(0), aligned=aligned)
+            for name in ("aupr", "fpr95"):
+                found[name].append(getattr(outliers, name)(inlier, outlier, weights=resamples))
+    for name, run in runs.items():
+        values, errors = np.array(run).T
+        wrong = np.array(apart[name])[:, 1].mean() / values.std()
+        assert errors.mean() / values.std() == pytest.approx(1.0, abs=0.1 if name != "fpr95" else 0.25), name
+        assert wrong > 1.3, name
+
+
+def test_a_score_that_a_transform_cannot_move_has_no_error():
+    """Mirroring leaves brightness as it is: the area is one half by construction, exactly."""
+    x = np.random.default_rng(0).integers(17, size=(250, 1, 8, 8), dtype=np.uint8)
+    inlier, outlier = outliers.intensity(x), outliers.intensity(x[..., ::-1])
+    assert outliers.auroc(inlier, outlier, aligned=True) == (0.5, 0.0)
+    assert outliers.auroc(inlier, outlier)[1] > 0.02
+
+
+def test_aligned_sets_must_be_of_one_size():
+    with pytest.raises(ValueError, match="3 inliers and 4 outliers"):
+        outliers.auroc(np.arange(3.0), np.arange(4.0), aligned=True)
+    with pytest.raises(ValueError, match="3 inliers and 4 outliers"):
+        outliers.resampling(3, 4, rng=np.random.default_rng(0), aligned=True)
+
+
+@pytest.mark.parametrize("n, m, aligned, k", [(250, 250, False, 250), (250, 17, False, 17), (250, 250, True, 125)])
+def test_complete_separation_has_an_error(n, m, aligned, k):
+    """At the edge of the interval, k independent comparisons are all in order with a chance of 5 %."""
+    inlier, outlier = np.arange(n, dtype=float), np.arange(m) + 1000.0
+    for sets, expected in (((inlier, outlier), 1.0), ((outlier, inlier), 0.0)):
+        area, se = outliers.auroc(*sets, aligned=aligned)
+        assert area == expected and (1 - 1.96 * se) ** k == pytest.approx(0.05, rel=1e-3)
+    resamples = outliers.resampling(n, m, rng=np.random.default_rng(0), aligned=aligned)
+    assert outliers.aupr(inlier, outlier, weights=resamples)[1] > 0
+    missed, se = outliers.fpr95(inlier, outlier, weights=resamples)
+    assert missed == 0 and (1 - 1.96 * se) ** m == pytest.approx(0.05, rel=1e-3)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
+def test_interval_at_the_ceiling_misses_the_area_in_one_set_of_twenty_at_most(share, which):
+    """A share of inliers lies above all outliers, or of outliers below all inliers: the area is 1 - share.
+
+    2000 sets of 40 and 30; the count of those separated by chance whose interval leaves the area out is four errors
+    above 5 % with odds below 1e-4.
+    """
+    rng, missed = np.random.default_rng(0), 0
+    for _ in range(2000):
+        sets = [rng.random(40), 2 + rng.random(30)]
+        sets[which][rng.random(len(sets[which])) < share] = (5.0, -5.0)[which]
+        area, se = outliers.auroc(*sets)
+        missed += area == 1 and 1 - 1.96 * se > 1 - share
+    assert missed / 2000 < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 2000)
+
+
+def test_two_scores_at_the_ceiling_cannot_be_told_apart():
+    inlier, outlier = np.arange(250.0), np.arange(250.0) + 300
+    value, se = outliers.auroc_difference((inlier, inlier**2), (outlier, outlier**2))
+    assert value == 0 and 1.96 * se == pytest.approx(1 - 0.05 ** (1 / 250), rel=1e-3)
+    value, se = outliers.auroc_difference((inlier, -inlier), (outlier, -outlier))
+    assert value == 1 and 1.96 * se == pytest.approx(2 * (1 - 0.05 ** (1 / 250)), rel=1e-3)
+
+
+def test_scores_just_below_the_ceiling_are_known_no_better_than_there():
+    """One of 250 outliers below one inlier: an area of 1 - 1 / 62500, and an error that is not a hundred times less."""
+    inlier, outlier = np.arange(250.0), np.arange(250.0) + 249.5
+    outlier[0] = 248.5
+    top = outliers.auroc(inlier, inlier + 300)[1]
+    area, se = outliers.auroc(inlier, outlier)
+    assert 0.9999 < area < 1 and se == top
+    value, se = outliers.auroc_difference((inlier, inlier), (inlier + 300, outlier))
+    assert 0 < value < 1e-4 and se == pytest.approx(top, rel=1e-3)
+    resamples = weights(inlier, outlier)
+    for metric in (outliers.aupr, outliers.fpr95):
+        at_the_end = metric(inlier, inlier + 300, weights=resamples)[1]
+        assert metric(inlier, outlier, weights=resamples)[1] == at_the_end
+
+
+def test_two_scores_that_rank_alike_are_not_known_to_be_the_same():
+    inlier, outlier = scores(0)
+    value, se = outliers.auroc_difference((inlier, np.exp(inlier)), (outlier, np.exp(outlier)))
+    assert value == 0 and 1.96 * se == pytest.approx(1 - 0.05 ** (1 / 90), rel=1e-3)
+
+
+def test_average_precision_at_the_ceiling_is_that_of_the_laws_named():
+    """The two laws simulated at a size that makes their average precision exact to a thousandth."""
+    n, m = 250, 100
+    se = outliers.aupr(np.zeros(n), np.ones(m), weights=weights(np.zeros(n), np.ones(m)))[1]
+    high, low = 1 - 0.05 ** (1 / n), 1 - 0.05 ** (1 / m)
+    size, values = 40_000, []
+    rng = np.random.default_rng(0)
+    for above, below in ((high, 0.0), (0.0, low)):
+        inlier = np.where(np.arange(size) < above * size, 3.0, 0.0) + 0.1 * rng.random(size)
+        outlier = np.where(np.arange(size * m // n) < below * size * m / n, -3.0, 1.0) + 0.1 * rng.random(size * m // n)
+        one = np.ones((1, len(inlier))), np.ones((1, len(outlier)))
+        values.append(outliers._average_precision(inlier, outlier, *one)[0])
+    assert 1 - 1.96 * se == pytest.approx(min(values), abs=1e-3)
+
+
 def test_not_a_number_is_refused():
     with pytest.raises(ValueError, match="1 NaN"):
         outliers.auroc(np.array([0.0, np.nan]), np.zeros(3))

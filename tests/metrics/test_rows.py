@@ -83,7 +83,28 @@ def test_baselines_become_rows(run):
         "outlier_noise": 40,
         "outlier_class-9": 30,
     }
-    found = outlier_rows(scores, rng=np.random.default_rng(0))
+    found = outlier_rows(scores, aligned=(), rng=np.random.default_rng(0))
     assert len(found) == 3 * 3 * 2
-    alone = outlier_rows({"png": scores["png"]}, rng=np.random.default_rng(0))
+    alone = outlier_rows({"png": scores["png"]}, aligned=(), rng=np.random.default_rng(0))
     assert alone == [row for row in found if "/png/" in row["metric"]]
+
+
+def test_rows_of_aligned_sets_have_errors_over_images(run):
+    """A mirrored image is as bright: its AUROC is one half whatever the images are, and no other set's error moves."""
+    data = run[0] | {"x_outlier_hflip": run[0]["x_test"][..., ::-1]}
+    scores = baselines(data)
+    apart, together = (
+        {row["metric"]: row["se"] for row in outlier_rows(scores, aligned=parts, rng=np.random.default_rng(0))}
+        for parts in ((), ["outlier_hflip"])
+    )
+    assert together["auroc/intensity/hflip"] == 0 < apart["auroc/intensity/hflip"]
+    assert all(name.endswith("/hflip") for name in apart if apart[name] != together[name])
+
+
+def test_a_run_reads_from_its_data_which_sets_are_aligned(run):
+    data, ruler, samples, scores, features = run
+    plain = {row["metric"]: row["se"] for row in rows(run, ["outliers"])}
+    data = data | {"aligned": np.array(["outlier_noise"])}
+    found = {row["metric"]: row["se"] for row in rows((data, ruler, samples, scores, features), ["outliers"])}
+    moved = {name for name in plain if plain[name] != found[name]}
+    assert {"auroc/nll/noise", "auroc/grad_norm/noise"} <= moved <= {name for name in plain if "/noise" in name}
