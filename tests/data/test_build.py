@@ -124,7 +124,7 @@ def test_images_of_outlier_sets_are_distinct_unless_they_follow_the_test_images(
 
 def test_binary_is_the_thresholded_digits():
     grey, binary = build(spec("digits")), build(spec("digits-binary"))
-    for name in grey:
+    for name in binary:
         if name.startswith("x_"):
             cut = (grey[name] >= 8).astype(np.uint8)
             assert keys(cut) == keys(binary[name])
