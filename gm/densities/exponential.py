@@ -227,11 +227,9 @@ def draw_moments(
 class Certificate(NamedTuple):
     """How far a multiplier is from its optimum.
 
-    Attributes:
-        residual_z: root mean square of the moment residuals, each in units of its Monte-Carlo error; 1 is all noise.
-        gap: nats of likelihood left to the optimum, noise floor taken off: negative values are noise.
-        gap_se: standard error of `gap` at the optimum.
-        covariance: of T under the model, `[p, p]`.
+    `residual_z` is the root mean square of the moment residuals, each in units of its Monte-Carlo error: 1 is all
+    noise. `gap` is the likelihood left to the optimum in nats, noise floor taken off: negative values are noise.
+    `covariance` is that of T under the model, `[p, p]`.
     """
 
     residual_z: float
@@ -247,26 +245,55 @@ def certificate(moments: Tensor) -> Certificate:
     optimum p* (exactly so for a Gaussian family with fixed covariance), KL(p* | p) = r' C^-1 r / 2. Noise alone makes
     it tr(C^-1 S / n) / 2 = p / (2 N_eff), S the covariance of the n chains' means, which autocorrelation is part of;
 
-        gap = r' C^-1 r / 2 - tr(C^-1 S / n) / 2,    variance tr((C^-1 S / n)^2) / 2 at the optimum.
+        gap = r' C^-1 r / 2 - tr(C^-1 S / n) / 2,
+        variance = r' C^-1 (S / n) C^-1 r + tr((C^-1 S / n)^2) / 2, without the noise that is in r and S.
 
-    Heuristic: chains that have not reached the model certify what they see.
+    C comes from one half of the chains, r and S from the other, both ways, averaged: noise that C shared with r would
+    not leave with the floor. The inverse of a noisy C is too large on average, by tr(C^-1 C') / p with C' that of the
+    other half, and is divided by that. The variance takes C as known: its error is a factor on a gap that should be 0.
 
-    Reference: S. Boyd and L. Vandenberghe, "Convex optimization" (2004), section 9.5 (the Newton decrement).
+    Heuristic: chains that have not reached the model certify what they see, and a decrement is of second order only.
+
+    References: S. Boyd and L. Vandenberghe, "Convex optimization" (2004), section 9.5 (the Newton decrement); Z. Bai
+    and H. Saranadasa, "Effect of high dimension: by an example of a two sample problem" (1996), for tr(S^2) at p > n.
 
     Arguments:
-        moments: T, `[draws, n, p]`, of n independent chains.
+        moments: T, `[draws, n, p]`, of n independent chains; draws x n at least 2 (p + 2), better several times that.
 
-    Returns:
-        The certificate.
+    Raises:
+        ValueError: if there are fewer than six chains, or too few draws for half of them to determine C.
+        FloatingPointError: if C is not finite and positive definite.
     """
     moments = moments.double()
-    n, p = moments.shape[1:]
+    draws, n, p = moments.shape
+    if n < 6 or draws * (n // 2) < p + 2:
+        need = f"at least 6 chains, and {p + 2} draws in half of them"
+        raise ValueError(f"found {draws} draws of {n} chains for {p} moments; expected {need}")
     means = moments.mean(0)
-    residual = means.mean(0)
-    noise = torch.cov(means.T).reshape(p, p) / n
-    flat = moments.flatten(0, 1)
-    covariance = torch.cov(flat.T).reshape(p, p)
-    floor = torch.linalg.solve(covariance, noise)
-    gap = 0.5 * (residual @ torch.linalg.solve(covariance, residual) - floor.trace())
-    z = (residual.square() / noise.diagonal()).mean().sqrt()
-    return Certificate(float(z), float(gap), float((0.5 * (floor @ floor).trace()).sqrt()), covariance)
+    noise = torch.cov(means.T).reshape(p, p).diagonal() / n
+    z = (means.mean(0).square() / noise).mean().sqrt()
+    even, odd = moments[:, 0::2], moments[:, 1::2]
+    gap, product, square = (sum(pair) / 2 for pair in zip(_decrement(even, odd), _decrement(odd, even), strict=True))
+    variance = (max(product, 0.0) + square / 2) / 2
+    return Certificate(float(z), gap, math.sqrt(variance), _covariance(moments))
+
+
+def _decrement(other: Tensor, half: Tensor) -> tuple[float, float, float]:
+    """From C of one half and r, S of the other: gap, r' C^-1 (S / k) C^-1 r, tr((C^-1 S / k)^2), all unbiased."""
+    factor, failed = torch.linalg.cholesky_ex(_covariance(other))
+    white = torch.linalg.solve_triangular(factor, half.flatten(0, 1).T, upper=False).T
+    if failed or not torch.isfinite(white).all():
+        raise FloatingPointError("the moments of half the chains have no finite, positive definite covariance")
+    white = white / white.var(0).mean().sqrt()
+    means = white.reshape(half.shape).mean(0)
+    k, residual = len(means), means.mean(0)
+    noise = torch.cov(means.T).reshape(len(residual), -1) / k
+    trace = noise.trace()
+    square = (k - 1) ** 2 / ((k + 1) * (k - 2)) * (noise.square().sum() - trace**2 / (k - 1))
+    product = residual @ noise @ residual - square
+    return float(residual @ residual - trace) / 2, float(product), float(square)
+
+
+def _covariance(moments: Tensor) -> Tensor:
+    """Of `[draws, n, p]`, all draws of all chains together: `[p, p]`."""
+    return torch.cov(moments.flatten(0, 1).T).reshape(moments.shape[2], -1)

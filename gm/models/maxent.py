@@ -139,15 +139,16 @@ class MaxEnt(Model):
         t, self.pool, evals = draw_moments(
             tilt, start[chains:], fitted.step, burn=burn, draws=draws, thin=5, generator=generator
         )
-        found = certificate(t)
-        if not torch.isfinite(found.covariance).all():
-            raise Diverged(f"the moments of {chains} fresh chains have a covariance that is not finite")
+        try:
+            found = certificate(t)
+        except FloatingPointError as error:
+            raise Diverged(str(error)) from error
         self.precision = torch.linalg.inv(found.covariance)
         history.evals["gradient"] = warmed + fitted.evals + evals
         history.facts |= {
             "moments": len(tilt.multiplier),
             "moment_residual_z": found.residual_z,
-            "optimisation_gap": (found.gap, found.gap_se, chains),
+            "optimisation_gap": (found.gap, found.gap_se, chains, "heuristic"),
         }
         return history
 
@@ -230,16 +231,17 @@ class MaxEntLearned(MaxEnt):
     """`MaxEnt` whose representation is a classifier (arguments as there, and below).
 
     It learns the labels of the training images at even positions, train[0::2]; a metric's network learns from the odd
-    positions, so that no ruler is the representation that a contestant was fitted to. The last unit stands for one
-    class more, draws of the reference q0: what tells images from q0 is what a tilt of q0 needs. The moments
-    are those of all training images.
+    positions, so that no ruler is the representation that a contestant was fitted to. The moments are those of all
+    training images. By default it differs from `MaxEntRandom` by that alone. Otherwise the last unit stands
+    for one class more, draws of the reference q0: what tells images from q0 is what a tilt of q0 needs, and it is
+    no label. The architecture is the same in all cases.
 
     Reference: M. Gutmann and A. Hyvarinen, "Noise-contrastive estimation: a new estimation principle for unnormalized
     statistical models" (2010), for learning against draws of a known reference.
 
     Arguments:
         learning_steps: optimisation steps of the classifier.
-        background: draws of q0 in a batch beside 128 images.
+        background: draws of q0 in a batch beside 128 images; 0 learns the labels alone.
     """
 
     labels = True
@@ -254,7 +256,7 @@ class MaxEntLearned(MaxEnt):
         pool: int = 128,
         gain: float = 1.5,
         learning_steps: int = 500,
-        background: int = 64,
+        background: int = 0,
     ) -> None:
         super().__init__(event, channels=channels, units=units, moments=moments, pool=pool, gain=gain)
         self.learning_steps, self.background = learning_steps, background

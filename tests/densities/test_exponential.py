@@ -118,26 +118,45 @@ def test_soul_stays_in_its_ball():
     assert tilt.multiplier.norm() <= 2 + 1e-5
 
 
-@pytest.mark.parametrize("offset", [0.0, 0.3])
-def test_decrement_is_the_divergence_of_gaussians(offset):
-    """Means off by delta under covariance C: KL = delta' C^-1 delta / 2; correlated draws; 4.5 errors, rate 1e-4."""
-    draws, n, p, rho = 20, 400, 6, 0.8
-    generator = stream("decrement", offset)
-    root = torch.randn(p, p, generator=generator, dtype=torch.float64) + 2 * torch.eye(p)
-    delta = offset * root.sum(1)
+def autoregressive(draws: int, n: int, p: int, rho: float, generator: torch.Generator) -> torch.Tensor:
+    """Stationary chains of N(0, I), `[draws, n, p]`."""
     x = torch.randn(n, p, generator=generator, dtype=torch.float64)
-    chain = []
-    for _ in range(draws):
-        chain.append(x @ root.T + delta)
+    chain = [x]
+    for _ in range(draws - 1):
         x = rho * x + math.sqrt(1 - rho**2) * torch.randn(n, p, generator=generator, dtype=torch.float64)
-    found = certificate(torch.stack(chain))
-    exact = 0.5 * p * offset**2
-    # away from the optimum the noise's product with delta adds delta' C^-1 (S / n) C^-1 delta to the variance
-    error = math.hypot(found.gap_se, math.sqrt(2 * exact * 2 * found.gap_se / math.sqrt(2 * p)))
-    assert abs(found.gap - exact) < 4.5 * error + 0.05 * exact
-    assert torch.allclose(found.covariance, root @ root.T, rtol=0.2, atol=1.0)
-    if offset == 0:
-        assert 0.2 < found.residual_z < 2.2
+        chain.append(x)
+    return torch.stack(chain)
+
+
+@pytest.mark.parametrize("p, n, draws, rho", [(6, 400, 20, 0.8), (120, 64, 30, 0.8), (120, 64, 30, 0.5)])
+@pytest.mark.parametrize("gap", [0.0, 0.3])
+def test_gap_is_the_divergence_of_gaussians_and_knows_its_error(p, n, draws, rho, gap):
+    """Means off by delta under covariance C: KL = delta' C^-1 delta / 2, at p > n too, from correlated draws.
+
+    30 repetitions, their deviation known within 13 %: 4 errors of the mean, 3.5 of the deviation and the bias of a few
+    per cent in its estimate, in six cases: false-alarm rate below 5e-3.
+    """
+    generator = stream("decrement", p, rho, gap)
+    root = torch.randn(p, p, generator=generator, dtype=torch.float64) / p**0.5 + torch.eye(p, dtype=torch.float64)
+    delta = torch.randn(p, generator=generator, dtype=torch.float64)
+    delta *= math.sqrt(2 * gap) / delta.norm()
+    found = [certificate((autoregressive(draws, n, p, rho, generator) + delta) @ root.T) for _ in range(30)]
+    gaps, errors = (torch.tensor([getattr(c, name) for c in found]) for name in ("gap", "gap_se"))
+    assert abs(gaps.mean() - gap) < 4 * gaps.std() / math.sqrt(len(gaps))
+    assert 0.6 < errors.mean() / gaps.std() < 1.6
+    assert torch.allclose(sum(c.covariance for c in found) / len(found), root @ root.T, rtol=0.1, atol=0.3)
+    if gap == 0:
+        assert all(0.2 < c.residual_z < 2.2 for c in found)
+
+
+def test_certificate_needs_draws_that_determine_the_covariance():
+    t = torch.randn(4, 10, 30, generator=stream("few"))
+    with pytest.raises(ValueError, match="found 4 draws of 10 chains for 30 moments; expected .* 32 draws in half"):
+        certificate(t)
+    with pytest.raises(FloatingPointError, match="positive definite"):
+        certificate(torch.full((10, 10, 2), math.nan))
+    with pytest.raises(FloatingPointError, match="positive definite"):
+        certificate(t[..., :1].expand(4, 10, 3))
 
 
 def test_fresh_chains_reach_the_model():

@@ -109,6 +109,22 @@ def test_representation_never_sees_odd_positions():
     assert all(torch.equal(p, q) for p, q in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
+def test_learned_and_random_have_one_architecture():
+    random, learned = (kind(Event(SHAPE, LEVELS), channels=(4, 4)) for kind in (MaxEntRandom, MaxEntLearned))
+    assert (random.gain, random.moments) == (learned.gain, learned.moments)
+    a, b = (model.density.tilt.raw.net.state_dict() for model in (random, learned))
+    assert {name: p.shape for name, p in a.items()} == {name: p.shape for name, p in b.items()}
+
+
+def test_labels_alone_make_a_classifier():
+    """Four separable classes, chance 0.25; an accuracy below 0.6 would be no classifier."""
+    model = build(MaxEntLearned, learning_steps=100)
+    history = model.fit(
+        TRAIN, VALID, generator=stream(0, "train"), log=lambda step, total: None, **QUICK | {"steps": 2}
+    )
+    assert history.facts["representation_accuracy"][0] > 0.6
+
+
 def test_random_representation_ignores_labels():
     a, _ = fitted(MaxEntRandom, **BRIEF)
     b, _ = fitted(MaxEntRandom, Split(TRAIN.x, 3 - TRAIN.label), **BRIEF)
