@@ -142,14 +142,16 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Co
 
 def main(arguments: list[str]) -> int:
     """Make a benchmark and say where the report is."""
-    parser = argparse.ArgumentParser("gm run", description=__doc__.splitlines()[0])
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    usage = "gm run [grid] [--cores N] [--no-forks] [-- further words for Snakemake]"
+    parser = argparse.ArgumentParser("gm run", usage=usage, description=__doc__.splitlines()[0])
     parser.add_argument("grid", nargs="?", type=Path, default=plan.REPOSITORY / "config/digits.yaml", help="grid file")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="jobs at once")
     parser.add_argument("--no-forks", action="store_true", help="import libraries anew in every job")
-    parser.add_argument("extra", nargs="*", help="further words for Snakemake, after --")
     if "MAKELEVEL" in os.environ:
         _die_with_parent()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(arguments[:cut])
+    options.extra = arguments[cut + 1 :]
     planned = plan.read(options.grid)
     root = Path(planned.root)
     try:
