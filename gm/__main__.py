@@ -63,6 +63,7 @@ def _stage(verb: str, arguments: list[str]) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; exit codes: 0 done, 1 machine's error, 2 usage or configuration, 3 some runs failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = arguments or ["--help"]
     done = forks.delegate(arguments)
     if done is not None:
         return done

@@ -85,8 +85,9 @@ def contestant(file: Path) -> Model:
                 check_call(file, section, spec[section], parameters or {})
     except (LookupError, SyntaxError) as error:
         models = sorted(p.stem for p in (source.PACKAGE / "models").glob("[a-z]*.py"))
-        choices = [f"gm.models.{module}" for module in models]
-        raise ConfigError(file, "class", describe(spec["class"]), str(error), choices) from None
+        choices = [] if ":" in reference else [f"gm.models.{module}" for module in models]
+        found = f"{describe(spec['class'])}: {error}"
+        raise ConfigError(file, "class", found, "a class that can be imported", choices) from None
     family = source.attribute(reference, "family") or "control"
     serves = tuple(source.attribute(reference, "serves") or ())
     labels, measure = bool(source.attribute(reference, "labels")), source.attribute(reference, "measure")

@@ -201,5 +201,7 @@ def load(path: str | Path) -> Model:
     path = path / "model.safetensors" if path.is_dir() else path
     with safe_open(path, framework="pt") as file:
         spec = json.loads(file.metadata()["spec"])
+        if "class" not in spec:
+            raise ValueError(f"{path} holds no weights: the run failed, or its samples were made elsewhere")
         names = file.keys()
         return restore(build(spec), ((name, file.get_tensor(name)) for name in names))

@@ -55,7 +55,8 @@ class Plan:
             return self.overview()
         spec = self.models[model].spec
         if "external" in spec:
-            return {"external": self.external(model, dataset, seed)}
+            files = self.external(model, dataset, seed)
+            return {"external": files, "sha256": {key: io.sha256(path) for key, path in files.items() if path}}
         keys = {"train": ("class", "model", "fit"), "sample": ("class", "sample"), "score": ("class", "score")}
         return {key: spec[key] for key in keys[stage] if key in spec}
 
@@ -145,7 +146,14 @@ def _check_grid(path: Path, grid: dict) -> None:
         key = ".".join(str(step) for step in error.path)
         legal = error.validator_value if error.validator == "enum" else ()
         hint = suggestion(str(error.instance), legal) if legal else ""
-        wanted = {"enum": "one of the legal choices", "type": f"type {error.validator_value}"}
+        kinds = {
+            "array": "a list, such as [a, b]",
+            "integer": "a whole number",
+            "string": "a text",
+            "object": "a mapping",
+        }
+        wanted = {"enum": "one of the legal choices", "type": kinds.get(str(error.validator_value), "another type")}
+        wanted |= {"uniqueItems": "each item once", "minItems": "at least one item", "minimum": "0 or more"}
         expected = wanted.get(error.validator, f"{error.validator} {error.validator_value}")
         raise ConfigError(path, key, describe(error.instance), expected + hint, legal)
     if grid["benchmark"] != path.stem:

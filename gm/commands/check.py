@@ -22,6 +22,10 @@ def _spec(subject: str) -> dict:
         source.lineage(subject)
     except (LookupError, SyntaxError) as error:
         raise ConfigError("gm check", "", config.describe(subject), str(error)) from None
+    try:
+        source.resolve(subject)
+    except Exception as error:
+        raise ConfigError("gm check", "", f"{type(error).__name__}: {error}", f"'{subject}' to import") from error
     return {"class": subject}
 
 

@@ -121,6 +121,8 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Co
     )
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     with open(words, "w", encoding="utf-8") as file, View(root, due) as view:
+        if due:
+            view.say(f"{sum(due.values())} jobs to do")
         for line in process.stdout:
             file.write(line)
             file.flush()
@@ -140,13 +142,19 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Co
     return code
 
 
+def _cores(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found '{text}'; expected a number of jobs at once, 1 or more")
+    return int(text)
+
+
 def main(arguments: list[str]) -> int:
     """Make a benchmark and say where the report is."""
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     usage = "gm run [grid] [--cores N] [--no-forks] [-- further words for Snakemake]"
     parser = argparse.ArgumentParser("gm run", usage=usage, description=__doc__.splitlines()[0])
     parser.add_argument("grid", nargs="?", type=Path, default=plan.REPOSITORY / "config/digits.yaml", help="grid file")
-    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="jobs at once")
+    parser.add_argument("--cores", type=_cores, default=len(os.sched_getaffinity(0)), help="jobs at once")
     parser.add_argument("--no-forks", action="store_true", help="import libraries anew in every job")
     if "MAKELEVEL" in os.environ:
         _die_with_parent()
@@ -162,6 +170,9 @@ def main(arguments: list[str]) -> int:
             due = Counter(job.stage for job in jobs(planned) if job.reasons)
             with forks.Server() as server:
                 code = _snakemake(options, descriptor, root, due, server)
+    except KeyboardInterrupt:
+        print("\ngm run: interrupted; run it again to go on from there", file=sys.stderr)
+        return 130
     except Busy as error:
         print(f"gm run: {error}", file=sys.stderr)
         return 4

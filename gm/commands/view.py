@@ -76,6 +76,7 @@ class View:
         if stage == "all":
             return
         self.done, self.work = self.done + 1, self.work + WEIGHTS.get(stage, 1.0)
+        self.total = max(self.total, self.done)
         now = time.monotonic()
         left = (now - self.started) * max(self.all_work - self.work, 0.0) / self.work
         text = f"{self.done}/{self.total}, about {left / 60:.1f} min left"

@@ -65,8 +65,8 @@ def fidelity(models: Sequence[Mapping], panels: Sequence[str]) -> Figure:
     legend = [
         Line2D([], [], marker="D", ls="", color=colour("control"), label=f"{FRESH}: fresh real images, the floor"),
         Line2D([], [], marker="X", ls="", color=colour("control"), label=f"{COPY}: replays training images"),
-        Line2D([], [], color="#444444", lw=2.0, label="95 % over seeds (Student-t)"),
-        Line2D([], [], color="#444444", lw=1.2, alpha=0.35, label="and over images"),
+        Line2D([], [], color="#444444", lw=2.0, label="95 % over seeds (over images where no seed moves it)"),
+        Line2D([], [], color="#444444", lw=1.2, alpha=0.35, label="and over images too"),
     ]
     figure.legend(handles=legend, loc="outside lower center", ncols=4)
     return figure
@@ -102,6 +102,10 @@ def cost(models: Sequence[Mapping], panels: Sequence[tuple[str, str]]) -> Figure
     return figure
 
 
+def _label(model: Mapping) -> str:
+    return f"{model['name']} (mass)" if model.get("measure") == "mass" else model["name"]
+
+
 def _names(axes, points: Sequence[tuple[float, float, Mapping]]) -> None:
     """Write names beside points, from the top down, none on top of another."""
     placed: list[tuple[float, float]] = []
@@ -114,6 +118,6 @@ def _names(axes, points: Sequence[tuple[float, float, Mapping]]) -> None:
                 height = taken - 0.042
         placed.append((left, height))
         axes.annotate(
-            model["name"], (x, y), (left + 0.02, height), textcoords="axes fraction", fontsize=8, va="center",
+            _label(model), (x, y), (left + 0.02, height), textcoords="axes fraction", fontsize=8, va="center",
             color=colour(model["family"]),
         )  # fmt: skip

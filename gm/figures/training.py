@@ -27,10 +27,11 @@ def training(models: Sequence[Mapping]) -> Figure:
         for axes, (term, curves) in zip(line, terms, strict=False):
             for steps, values in curves:
                 axes.plot(steps, values, color=colour(model["family"]), lw=1, alpha=0.75)
-            axes.set_title(f"{model['name']}: {term}", fontsize=8, color=colour(model["family"]))
+            axes.set_title(term, fontsize=8)
             axes.xaxis.set_major_locator(MaxNLocator(3))
             axes.yaxis.set_major_locator(MaxNLocator(3))
             axes.tick_params(labelsize=7)
+        line[0].set_ylabel(model["name"], fontsize=8, color=colour(model["family"]), fontweight="bold")
         for axes in line[len(terms) :]:
             axes.set_visible(False)
     figure.supxlabel("step of the fit", fontsize=8)

@@ -36,7 +36,8 @@ def samples(spec: dict, n: int) -> torch.Tensor:
     x = arrays["x"][:n]
     if x.dtype.kind not in "iufb":
         raise Failed("invalid", f"'x' in {path} has dtype {x.dtype}; expected numbers")
-    return torch.from_numpy(x if x.dtype.kind == "f" else x.astype(np.int64))
+    whole = x.dtype.kind != "f" or bool((x == np.floor(x)).all())
+    return torch.from_numpy(x.astype(np.int64) if whole else x)
 
 
 def scores(spec: dict, sizes: dict[str, int]) -> tuple[Bounds, dict[str, torch.Tensor]]:
@@ -51,8 +52,8 @@ def scores(spec: dict, sizes: dict[str, int]) -> tuple[Bounds, dict[str, torch.T
         for part, size in sizes.items():
             found = arrays.get(f"{end}_{part}")
             if found is None or found.shape != (size,):
-                shape = None if found is None else found.shape
-                raise Failed("invalid", f"'{end}_{part}' in {path} has shape {shape}; expected ({size},)")
+                seen = "is missing" if found is None else f"has shape {found.shape}"
+                raise Failed("invalid", f"'{end}_{part}' in {path} {seen}; expected shape ({size},)")
             pieces.append(found.astype(np.float64))
         ends.append(torch.from_numpy(np.concatenate(pieces)))
     bounds = Bounds(*ends, kinds=("heuristic", "heuristic"), note="ends as handed in, not verified here")

@@ -20,8 +20,8 @@ def checked(x: torch.Tensor, n: int, shape: tuple[int, ...], levels: int | None)
         raise Failed("diverged", "samples are not finite")
     if levels is None:
         return x.numpy()
-    if x.is_floating_point() and not torch.equal(x, x.floor()):
-        raise Failed("invalid", f"samples are not integers; expected 0..{levels - 1}")
+    if x.is_floating_point():
+        raise Failed("invalid", f"samples have dtype {x.dtype}; expected integers in 0..{levels - 1}")
     if x.min() < 0 or x.max() >= levels:
         raise Failed("invalid", f"samples lie in {x.min().item()}..{x.max().item()}; expected 0..{levels - 1}")
     return x.to(torch.uint8 if levels <= 256 else torch.int64).numpy()

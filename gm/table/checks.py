@@ -104,7 +104,7 @@ def sentence(row: Row) -> str:
         ...        "low": 1.5, "high": 3.5, "kind_lower": "exact", "kind_upper": "heuristic", "n": 250, "n_ok": 3,
         ...        "n_planned": 3}
         >>> sentence(row)
-        'a wins against b: at least +2.00 nats per image, and more than +1.50 at 95 % (exact end; 250 items, 3/3 seeds)'
+        'a wins against b: least advantage +2.00 nats per image, above +1.50 at 95 % (exact end; 250 items, 3/3 seeds)'
     """
     unit = " nats per image" if row["quantity"] == "logp" else f" {row['quantity'].split('/')[0].upper()}"
     against = f"{row['model']} {{}} {row['reference']}"
@@ -112,10 +112,10 @@ def sentence(row: Row) -> str:
     if row["verdict"] == NOTHING:
         return f"{against.format('cannot be compared with')}: {row['n_ok']}/{row['n_planned']} seeds"
     if row["verdict"] == WINS:
-        claim = f"at least {row['lower']:+.2f}{unit}, and more than {row['low']:+.2f} at 95 %"
+        claim = f"least advantage {row['lower']:+.2f}{unit}, above {row['low']:+.2f} at 95 %"
         return f"{against.format('wins against')}: {claim} ({row['kind_lower']} end; {rests})"
     if row["verdict"] == LOSES:
-        claim = f"at most {row['upper']:+.2f}{unit}, and less than {row['high']:+.2f} at 95 %"
+        claim = f"greatest advantage {row['upper']:+.2f}{unit}, below {row['high']:+.2f} at 95 %"
         return f"{against.format('loses against')}: {claim} ({row['kind_upper']} end; {rests})"
     span = f"{signed(row['low'])} to {signed(row['high'])}{unit}"
     kinds = f"{row['kind_lower']} lower, {row['kind_upper']} upper end".replace("none upper", "no upper")

@@ -10,6 +10,16 @@ LEVEL = 0.95
 NORMAL = 1.959963984540054
 
 
+def moved(values: Sequence[float]) -> bool:
+    """Whether seeds move a number at all: the same images in another order differ by rounding alone.
+
+    Example:
+        >>> moved([0.1 + 0.2, 0.3]), moved([0.3, 0.31])
+        (False, True)
+    """
+    return max(values) - min(values) > 1e-9 * max(map(abs, values))
+
+
 def half_width(values: Sequence[float]) -> float:
     r"""Half width of Student's 95 % interval for a mean over `S` seeds, $t_{0.975, S-1}\, s / \sqrt{S}$.
 
@@ -27,7 +37,7 @@ def half_width(values: Sequence[float]) -> float:
     """
     if len(values) < 2:
         return math.inf
-    spread = float(np.std(values, ddof=1)) if min(values) < max(values) else 0.0
+    spread = float(np.std(values, ddof=1)) if moved(values) else 0.0
     return float(stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * spread / math.sqrt(len(values))
 
 
@@ -50,7 +60,7 @@ def across(values: Sequence[float], errors: Sequence[float]) -> tuple[float, flo
         >>> across([1.0, 1.0, 1.0], [0.5, 0.5, 0.5])[1] == NORMAL * 0.5
         True
     """
-    mean = float(values[0] if min(values) == max(values) else np.mean(values))
+    mean = float(np.mean(values) if moved(values) else values[0])
     if not math.isfinite(mean):
         return mean, 0.0
     spread = half_width(values) if len(values) > 1 else 0.0

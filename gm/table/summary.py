@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from gm.table.interval import NORMAL, across, half_width
+from gm.table.interval import NORMAL, across, half_width, moved
 
 COLUMNS = ("benchmark", "dataset", "model", "seed", "metric", "value", "se", "n", "kind", "status")
 SUMMARY = (
@@ -71,9 +71,9 @@ def _mean(group: list[Mapping]) -> Row:
     items = sum(errors) / len(errors) if errors else None
     mean, half, error, over, total = math.fsum(values) / len(values), None, None, "none", None
     if math.isfinite(mean):
-        if min(values) == max(values):
+        if not moved(values):
             mean = values[0]  # no rounding: a control that draws nothing has no spread at all
-        if len(values) > 1 and items is not None and min(values) < max(values):
+        if len(values) > 1 and items is not None and moved(values):
             half, over = half_width(values), "seeds"
             error = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values))
         elif items is not None:
