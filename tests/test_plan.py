@@ -61,7 +61,7 @@ def test_order_of_yaml_keys_does_not_matter(tmp_path):
     ("changes", "message"),
     [
         ({"sedes": [1]}, "sedes(.|\n)*did you mean 'seeds'"),
-        ({"seeds": ["a"]}, r"seeds\.0(.|\n)*'a' \(str\)(.|\n)*integer"),
+        ({"seeds": ["a"]}, r"seeds\.0(.|\n)*'a' \(str\)(.|\n)*whole number"),
         ({"seeds": []}, "seeds"),
         ({"models": ["vea"]}, "unknown model 'vea'(.|\n)*did you mean 'vae'"),
         ({"datasets": ["digit"]}, "unknown dataset 'digit'(.|\n)*did you mean 'digits'"),
