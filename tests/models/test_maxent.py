@@ -27,15 +27,17 @@ QUICK = {"steps": 60, "burn": 40, "draws": 10, "repeats": 2}
 BRIEF = {"steps": 2, "burn": 1, "draws": 2, "repeats": 1}
 
 
-def build(kind: type, moments: int = 20, learning_steps: int = 20):
+def build(kind: type, moments: int = 20, learning_steps: int = 20, background: int = 0):
     """A small model."""
-    learning = {"learning_steps": learning_steps} if kind is MaxEntLearned else {}
+    learning = {"learning_steps": learning_steps, "background": background} if kind is MaxEntLearned else {}
     return kind(Event(SHAPE, LEVELS), channels=(6, 8), units=5, moments=moments, pool=64, **learning)
 
 
-def fitted(kind: type, train: Split = TRAIN, moments: int = 20, learning_steps: int = 20, **options):
+def fitted(
+    kind: type, train: Split = TRAIN, moments: int = 20, learning_steps: int = 20, background: int = 0, **options
+):
     """A small fitted model and its history."""
-    model = build(kind, moments=moments, learning_steps=learning_steps)
+    model = build(kind, moments=moments, learning_steps=learning_steps, background=background)
     options = QUICK | options
     history = model.fit(train, VALID, generator=stream(0, "train"), log=lambda step, total: None, **options)
     return model, history
