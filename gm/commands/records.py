@@ -7,6 +7,12 @@ from gm import io, provenance, source
 from gm.plan import Plan
 from gm.stages.job import roots_of
 
+BESIDES = {
+    "ruler": ("model.safetensors",),
+    "train": ("history.csv",),
+    "report": ("summary.csv", "paired.csv", "checks.csv", "status.csv", "cost.csv", "report/index.html", "figures"),
+}
+
 
 @dataclass(frozen=True)
 class Job:
@@ -80,7 +86,8 @@ def jobs(plan: Plan) -> list[Job]:
             if roots not in prints:
                 prints[roots] = source.fingerprint(*roots)
             reasons += [f"key {line}" for line in differences(record["spec"], spec)]
-            reasons += [f"code {line}" for line in code_changes(record["code"]["parts"], prints[roots])]
+            if record["code"]["parts"] != prints[roots]:
+                reasons += [f"code {line}" for line in code_changes(record["code"]["parts"], prints[roots])]
         names = _upstream(stage, wildcards) if stage != "report" else [n for n in found if n.startswith("evaluate")]
         stale = [name for name in names if found[name].reasons]
         if stale:
@@ -88,3 +95,24 @@ def jobs(plan: Plan) -> list[Job]:
         job = Job(stage, wildcards, target, tuple(reasons), status)
         found[job.name] = job
     return list(found.values())
+
+
+def untouched(found: list[Job]) -> bool:
+    """Whether plainly nothing is to do: no job has a reason, every file is there and none was changed since.
+
+    A job's record is written last, so a file newer than its record was changed by somebody else, and one newer than
+    what was made from it may have changed too; then Snakemake decides.
+    """
+    times: dict[str, int] = {}
+    for job in found:
+        record = provenance.record_of(job.target)
+        files = [job.target, *(job.target.parent / name for name in BESIDES.get(job.stage, ()))]
+        if job.reasons or not all(file.exists() for file in files):
+            return False
+        made = times[job.name] = job.target.stat().st_mtime_ns
+        names = _upstream(job.stage, job.wildcards)
+        if job.stage == "report":
+            names = [name for name in times if name.startswith("evaluate")]
+        if made > record.stat().st_mtime_ns or any(times[name] > made for name in names):
+            return False
+    return True

@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from gm import io, plan, provenance
-from gm.commands.view import beats
 
 MARKS = {"ok": "●", "missing": "·"}
 
@@ -27,9 +26,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--strict", action="store_true", help="exit 3 unless every planned run is ok")
     parser.add_argument("--brief", action="store_true", help="only what is not ok")
     options = parser.parse_args(arguments)
-    planned = plan.read(options.grid)
+    return tell(plan.read(options.grid), strict=options.strict, brief=options.brief)
+
+
+def tell(planned: plan.Plan, *, strict: bool, brief: bool) -> int:
+    """Print the state of a plan; the exit code is 3 if `strict` and some run is not ok."""
     found = states(planned)
-    if not options.brief:
+    if not brief:
         width = max(len(name) for name in planned.models)
         print(" " * width, "  ".join(planned.datasets), " (● ok, · missing, x failed, one mark a seed)")
         for model in planned.models:
@@ -38,12 +41,14 @@ def main(arguments: list[str]) -> int:
                 runs = [state for (d, m, _), state in found.items() if (d, m) == (dataset, model)]
                 cells.append("".join(MARKS.get(state[0], "x") for state in runs).center(len(dataset)))
             print(model.ljust(width), "  ".join(cells))
+        from gm.commands.view import beats
+
         for name, (step, total) in beats(Path(planned.root)).items():
             print(f"  running: {name}, {step} of {total}")
     ok = sum(state == "ok" for state, _ in found.values())
     for (dataset, model, seed), (state, reason) in found.items():
         if state not in ("ok", "missing"):
             print(f"failed: {dataset}/{model}/{seed} {state}: {reason}")
-    if ok < len(found) or not options.brief:
+    if ok < len(found) or not brief:
         print(f"{ok} of {len(found)} runs ok")
-    return 3 if options.strict and ok < len(found) else 0
+    return 3 if strict and ok < len(found) else 0
