@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gm.sampling.chain import run
-from gm.sampling.kernels import MALA
+from gm.sampling.langevin import MALA
 from gm.sampling.path import Geometric
 
 CLIP = 3.0

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from gm.densities.copula import Copula
 from gm.sampling.anneal import ais
 from gm.sampling.chain import run
-from gm.sampling.kernels import MALA
+from gm.sampling.langevin import MALA
 from gm.sampling.logz import LogZ, normaliser
 from gm.sampling.path import Geometric
 from gm.sampling.tune import tune

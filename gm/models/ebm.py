@@ -12,7 +12,7 @@ from gm.model import Bounds, Diverged, Event, History, Log, Model, Split
 from gm.nets.average import move_average
 from gm.sampling.anneal import ais
 from gm.sampling.chain import run
-from gm.sampling.kernels import MALA
+from gm.sampling.langevin import MALA
 from gm.sampling.logz import log_mean
 from gm.sampling.path import Geometric
 

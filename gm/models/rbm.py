@@ -67,6 +67,7 @@ class Gibbs:
 
     path: Tempered
     invariant: ClassVar[bool] = True
+    weighted: ClassVar[bool] = False
 
     def noise(self, state: Visible, *, generator: torch.Generator) -> Uniforms:
         """Draw the uniform numbers of one sweep."""

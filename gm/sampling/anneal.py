@@ -44,12 +44,18 @@ def ais(
         w = prod_{t=1..T} pi_t(x_{t-1}) / pi_{t-1}(x_{t-1}),    x_t ~ K_t(x_{t-1}, .) for t = 1..T-1.
 
     From exact draws x_0 of the base, E[w] = Z / Z_0 whatever the number of moves, because each K_t leaves
-    pi_t invariant and was fixed beforehand. No run moves at the last temperature, since that changes no
-    weight; so the reverse run (reweight from T to T-1, move at T-1, ..., move at 1, reweight from 1 to 0) is
-    the exact time reversal of the forward one, and from exact draws of the *target* E[w'] = Z_0 / Z.
+    pi_t invariant and was fixed beforehand. A K_t that does not, but whose transition density is known, adds the factor
 
-    Reference: Neal, Annealed importance sampling, 2001; Grosse, Ghahramani and Adams, Sandwiching the
-    marginal likelihood using bidirectional Monte Carlo, 2015.
+        pi_t(x_t) K_t(x_t, x_{t-1}) / (pi_t(x_{t-1}) K_t(x_{t-1}, x_t)),
+
+    which restores the equality (with unadjusted Langevin moves these are Jarzynski's weights). No run moves at the
+    last temperature, since that changes no weight; so the reverse run (reweight from T to T-1, move at T-1, ...,
+    move at 1, reweight from 1 to 0) is the exact time reversal of the forward one, and from exact draws of the
+    *target* E[w'] = Z_0 / Z.
+
+    Reference: Neal, Annealed importance sampling, 2001; Jarzynski, Nonequilibrium equality for free energy
+    differences, 1997; Grosse, Ghahramani and Adams, Sandwiching the marginal likelihood using bidirectional Monte
+    Carlo, 2015.
 
     Arguments:
         path: anything with `init(x)` and `log_prob(state, lam) -> [n]`.
@@ -65,12 +71,12 @@ def ais(
         The weights.
 
     Raises:
-        ValueError: if `lams` does not increase from 0 to 1, or a kernel does not leave its temperature
-            invariant.
+        ValueError: if `lams` does not increase from 0 to 1, or a kernel neither leaves its temperature invariant nor
+            knows its transition density.
         FloatingPointError: if a weight is not finite.
 
     Example:
-        >>> from gm.sampling.kernels import MALA
+        >>> from gm.sampling.langevin import MALA
         >>> path = Geometric.tilted(lambda x: 0.1 * x.sum(-1))
         >>> lams = torch.linspace(0, 1, 11, dtype=torch.float64)
         >>> g = torch.Generator().manual_seed(0)
@@ -93,8 +99,10 @@ def ais(
                 f"at temperature {levels[t]:.4g}; expected a log density that is finite at every start"
             )
         if t != order[-1]:
-            kernel = _invariant(kernel_at(t), levels[t])
+            kernel = _weighable(kernel_at(t), levels[t])
             state, info = kernel(state, levels[t], kernel.noise(state, generator=generator))
+            if info.log_ratio is not None:
+                log_w = log_w + info.log_ratio
             accept.append(float(info.accept.mean()))
             evals, divergent = evals + info.evals, divergent + info.divergent
         if log is not None:
@@ -102,11 +110,12 @@ def ais(
     return Weights(log_w, state, accept, evals, divergent)
 
 
-def _invariant(kernel: Kernel, lam: float) -> Kernel:
-    if not kernel.invariant:
+def _weighable(kernel: Kernel, lam: float) -> Kernel:
+    if not (kernel.invariant or kernel.weighted):
         raise ValueError(
-            f"{type(kernel).__name__} at temperature {lam:.4g} says invariant=False: the mean weight would not be "
-            "Z / Z_0, and no bound on log Z would hold; expected a kernel that leaves each temperature invariant, "
-            "such as MALA, HMC or an exact Gibbs sweep"
+            f"{type(kernel).__name__} at temperature {lam:.4g} says invariant=False and weighted=False: the mean "
+            "weight would not be Z / Z_0, and no bound on log Z would hold; expected a kernel that leaves each temperature "
+            "invariant, such as MALA, HMC or an exact Gibbs sweep, or one that reports the ratio of its transition "
+            "densities, such as ULA"
         )
     return kernel

@@ -27,7 +27,7 @@ def run(
         ValueError: if `n` is less than 1.
 
     Example:
-        >>> from gm.sampling.kernels import MALA
+        >>> from gm.sampling.langevin import MALA
         >>> from gm.sampling.path import Geometric
         >>> path = Geometric.tilted(lambda x: -x.sum(-1))
         >>> state = path.init(torch.zeros(8, 2))

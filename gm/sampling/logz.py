@@ -10,7 +10,8 @@ from torch import Tensor
 from gm.rng import stream
 from gm.sampling.anneal import ais
 from gm.sampling.chain import run
-from gm.sampling.kernels import MALA, Kernel
+from gm.sampling.kernels import Kernel
+from gm.sampling.langevin import MALA
 from gm.sampling.path import Geometric
 from gm.sampling.tune import tune
 

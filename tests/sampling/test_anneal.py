@@ -8,7 +8,9 @@ from problems import EnumeratedRBM, LinearGaussian, QuadraticTilt, generator, z_
 from torch import Tensor
 
 from gm.sampling.anneal import ais
-from gm.sampling.kernels import HMC, MALA, Info
+from gm.sampling.hamiltonian import HMC
+from gm.sampling.kernels import Info
+from gm.sampling.langevin import MALA
 from gm.sampling.logz import sandwich
 from gm.sampling.path import Geometric
 

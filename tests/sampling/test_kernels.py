@@ -5,7 +5,9 @@ import torch
 from problems import Mixture, QuadraticTilt, generator, z_score
 
 from gm.sampling.chain import run
-from gm.sampling.kernels import HMC, MALA, Noise
+from gm.sampling.hamiltonian import HMC
+from gm.sampling.kernels import Noise
+from gm.sampling.langevin import MALA
 from gm.sampling.path import Analytic, Geometric
 
 KERNELS = {

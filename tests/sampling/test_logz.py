@@ -6,7 +6,8 @@ import torch
 from problems import LinearTilt, Mixture, QuadraticTilt, generator
 
 from gm.sampling.anneal import ais
-from gm.sampling.kernels import HMC, MALA
+from gm.sampling.hamiltonian import HMC
+from gm.sampling.langevin import MALA
 from gm.sampling.logz import LogZ, certify, effective_size, estimate, normaliser, sandwich
 from gm.sampling.path import Geometric
 
