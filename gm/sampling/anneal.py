@@ -113,9 +113,9 @@ def ais(
 def _weighable(kernel: Kernel, lam: float) -> Kernel:
     if not (kernel.invariant or kernel.weighted):
         raise ValueError(
-            f"{type(kernel).__name__} at temperature {lam:.4g} says invariant=False and weighted=False: the mean "
-            "weight would not be Z / Z_0, and no bound on log Z would hold; expected a kernel that leaves each temperature "
-            "invariant, such as MALA, HMC or an exact Gibbs sweep, or one that reports the ratio of its transition "
-            "densities, such as ULA"
+            f"{type(kernel).__name__} at temperature {lam:.4g} says invariant=False and weighted=False, so the mean "
+            "weight would not be Z / Z_0 and no bound on log Z would hold; expected a kernel that leaves each "
+            "temperature invariant, such as MALA, HMC or an exact Gibbs sweep, or one that reports the ratio of its "
+            "transition densities, such as ULA"
         )
     return kernel
