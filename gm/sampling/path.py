@@ -86,7 +86,7 @@ class Geometric:
 
     Arguments:
         base: log q, row-wise `[..., d] -> [...]`; None is N(0, I) in closed form.
-        target: log p, row-wise, unnormalised.
+        target: log p, row-wise, unnormalised; kept as an attribute, None of a tilted path.
 
     Example:
         >>> path = Geometric.tilted(lambda x: -x.sum(-1))
@@ -97,14 +97,14 @@ class Geometric:
 
     def __init__(self, base: LogDensity | None, target: LogDensity) -> None:
         self.base = StandardNormal() if base is None else base
-        self._other = target
+        self.target = self._other = target
         self._tilted = False
 
     @classmethod
     def tilted(cls, tilt: LogDensity, base: LogDensity | None = None) -> "Geometric":
         """The path from `base` to log p = log q - f, given the tilt f; the base is evaluated once."""
         path = cls(base, tilt)
-        path._tilted = True
+        path._tilted, path.target = True, None
         return path
 
     def init(self, x: Tensor) -> State:
