@@ -84,20 +84,13 @@ def ais(
         >>> bool((runs.log_w.exp().mean().log() - 0.01).abs() < 0.05)
         True
     """
-    levels = torch.as_tensor(lams).tolist()
-    if levels[0] != 0 or levels[-1] != 1 or any(b <= a for a, b in pairwise(levels)):
-        raise ValueError(f"temperatures run from {levels[0]} to {levels[-1]}; expected an increase from 0 to 1")
+    levels = increasing(lams)
     order = list(range(len(levels)))[:: -1 if reverse else 1]
     state = path.init(x0)
     log_w = torch.zeros_like(path.log_prob(state, levels[order[0]]), dtype=torch.float64)
     accept, evals, divergent = [], log_w.numel(), 0
     for step, (previous, t) in enumerate(pairwise(order), 1):
-        log_w = log_w + path.log_prob(state, levels[t]) - path.log_prob(state, levels[previous])
-        if not torch.isfinite(log_w).all():
-            raise FloatingPointError(
-                f"{int((~torch.isfinite(log_w)).sum())} of {log_w.numel()} annealing weights are not finite "
-                f"at temperature {levels[t]:.4g}; expected a log density that is finite at every start"
-            )
+        log_w = finite(log_w + path.log_prob(state, levels[t]) - path.log_prob(state, levels[previous]), levels[t])
         if t != order[-1]:
             kernel = _weighable(kernel_at(t), levels[t])
             state, info = kernel(state, levels[t], kernel.noise(state, generator=generator))
@@ -108,6 +101,24 @@ def ais(
         if log is not None:
             log(step, len(levels) - 1)
     return Weights(log_w, state, accept, evals, divergent)
+
+
+def increasing(lams: Tensor) -> list[float]:
+    """The temperatures as numbers, refused unless they increase from 0 to 1."""
+    levels = torch.as_tensor(lams).tolist()
+    if levels[0] != 0 or levels[-1] != 1 or any(b <= a for a, b in pairwise(levels)):
+        raise ValueError(f"temperatures run from {levels[0]} to {levels[-1]}; expected an increase from 0 to 1")
+    return levels
+
+
+def finite(log_w: Tensor, lam: float) -> Tensor:
+    """The log weights, refused if one is not finite."""
+    if not torch.isfinite(log_w).all():
+        raise FloatingPointError(
+            f"{int((~torch.isfinite(log_w)).sum())} of {log_w.numel()} annealing weights are not finite "
+            f"at temperature {lam:.4g}; expected a log density that is finite at every start"
+        )
+    return log_w
 
 
 def _weighable(kernel: Kernel, lam: float) -> Kernel:

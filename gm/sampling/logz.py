@@ -10,12 +10,14 @@ from torch import Tensor
 from gm.rng import stream
 from gm.sampling.anneal import ais
 from gm.sampling.chain import run
+from gm.sampling.diagnostics import pareto_k
+from gm.sampling.groups import predict_variance, split
 from gm.sampling.kernels import Kernel
 from gm.sampling.langevin import MALA
 from gm.sampling.path import Geometric
 from gm.sampling.tune import tune
 
-ESS_GATE, GAP_GATE = 0.1, 1.0
+ESS_GATE, GAP_GATE, PARETO_GATE = 0.1, 1.0, 0.7
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class LogZ:
     ess: float
     evals: dict[str, int] = field(default_factory=dict)
     note: str = ""
+
+    @classmethod
+    def exact(cls, value: float) -> "LogZ":
+        """A known log Z: both ends are it, and neither can fail."""
+        return cls(value, value, value, 0.0, ("exact", "exact"), 0.0, 1.0)
 
 
 def log_mean(log_w: Tensor, dim: int = -1) -> Tensor:
@@ -77,11 +84,16 @@ def certify(log_w: Tensor, alpha: float) -> float:
         >>> round(certify(torch.zeros(32, 8), 0.05), 4)
         -0.0936
     """
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha is {alpha}; expected a failure probability in (0, 1)")
     if log_w.ndim != 2:
         raise ValueError(f"log weights have shape {tuple(log_w.shape)}; expected [groups, chains]")
-    return float(log_mean(log_w).mean()) - math.log(1 / alpha) / len(log_w)
+    return float(log_mean(log_w).mean()) - slack(alpha, len(log_w))
+
+
+def slack(alpha: float, groups: int) -> float:
+    """What a failure probability costs with R groups, ln(1 / alpha) / R nats."""
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha is {alpha}; expected a failure probability in (0, 1)")
+    return math.log(1 / alpha) / groups
 
 
 def estimate(log_w: Tensor) -> tuple[float, float]:
@@ -96,12 +108,25 @@ def effective_size(log_w: Tensor) -> float:
     return float((2 * log_mean(log_w.flatten()) - log_mean(2 * log_w.double().flatten())).exp())
 
 
+def one_sided(log_w: Tensor, alpha: float, *, evals: dict[str, int] | None = None) -> LogZ:
+    """The interval that unbiased weights `[R, M]` give alone: lower end certified, upper end `point` + 2 se, heuristic.
+
+    For the islands of `gm.sampling.smc.waste_free`, `log_w` is `log_z[:, None]`.
+    """
+    point, se = estimate(log_w)
+    lower, notes = certify(log_w, alpha), _weight_notes(log_w)
+    note = "; ".join([*notes, "upper end heuristic: mass that no run saw is missing from both ends"])
+    kinds = ("certified", "heuristic")
+    return LogZ(lower, max(point + 2 * se, lower), point, se, kinds, alpha, effective_size(log_w), evals or {}, note)
+
+
 def sandwich(
     forward: Tensor,
     reverse: Tensor,
     alpha: float,
     *,
     exact: bool = False,
+    noise: Tensor | None = None,
     evals: dict[str, int] | None = None,
 ) -> LogZ:
     r"""Enclose log Z between forward and reverse annealed weights.
@@ -113,7 +138,9 @@ def sandwich(
         mean_r -log( mean_m w'_rm ),
 
     and never less than two standard errors above the point value: reverse runs from chains that missed mass
-    can fall below log Z, and nothing in the weights shows it.
+    can fall below log Z, and nothing in the weights shows it. Starts of two origins may: where the mean ends of
+    `reverse` and `noise` differ by more than 3 standard errors, the note says so and the upper end covers the
+    larger; otherwise they are pooled.
 
     Reference: Grosse, Ghahramani and Adams, Sandwiching the marginal likelihood using bidirectional Monte
     Carlo, 2015.
@@ -123,31 +150,58 @@ def sandwich(
         reverse: log weights of reverse runs, shape `[R, M]`.
         alpha: failure probability of each certified end.
         exact: the reverse runs started from independent exact draws of the target.
+        noise: log weights of reverse runs from another origin, the forward ends resampled, while `reverse` started
+            from data or long chains, shape `[R', M]`; not beside `exact`.
         evals: counted evaluations to record.
 
     Returns:
         The interval.
     """
+    if exact and noise is not None:
+        raise ValueError("reverse runs from exact draws and runs from another origin; expected one of the two")
     lower = certify(forward, alpha)
     point, se = estimate(forward)
-    ess = effective_size(forward)
-    ends = -log_mean(reverse)
-    back, back_se = float(ends.mean()), float(ends.std() / math.sqrt(len(ends)))
-    gap = back - point
-    notes = [
-        f"effective sample size {ess:.3f} (gate: at least {ESS_GATE})" + (", FAILED" if ess < ESS_GATE else ""),
-        f"reverse minus forward {gap:.3f} nats (gate: within {GAP_GATE})"
-        + (", FAILED" if abs(gap) >= GAP_GATE else ""),
-    ]
+    pooled = reverse if noise is None else torch.cat((reverse, noise))
+    back, back_se = _back(pooled)
+    high, gap = back + 2 * back_se, back - point
+    notes = _weight_notes(forward)
+    notes.append(f"reverse minus forward {gap:.3f} nats (gate: within {GAP_GATE}){_failed(abs(gap) >= GAP_GATE)}")
     if exact:
         upper = -certify(reverse, alpha)
     else:
-        upper = max(back + 2 * back_se, point + 2 * se, lower)
-        if back + 2 * back_se < upper:
+        if noise is not None:
+            (data, data_se), (own, own_se) = _back(reverse), _back(noise)
+            apart = abs(data - own) > 3 * math.hypot(data_se, own_se)
+            if apart:
+                high = max(data + 2 * data_se, own + 2 * own_se)
+            notes.append(
+                f"reverse end from data {data:.3f} ± {data_se:.3f}, from noise {own:.3f} ± {own_se:.3f} "
+                f"(gate: within 3 standard errors){_failed(apart)}"
+            )
+        upper = max(high, point + 2 * se, lower)
+        if high < upper:
             notes.append("reverse end below the forward one: upper end is the point value and two standard errors")
         notes.append("upper end heuristic: reverse runs started from chains, not from exact draws")
     kinds = ("certified", "certified" if exact else "heuristic")
-    return LogZ(lower, upper, point, se, kinds, alpha, ess, evals or {}, "; ".join(notes))
+    return LogZ(lower, upper, point, se, kinds, alpha, effective_size(forward), evals or {}, "; ".join(notes))
+
+
+def _back(reverse: Tensor) -> tuple[float, float]:
+    ends = -log_mean(reverse)
+    return float(ends.mean()), float(ends.std() / math.sqrt(len(ends)))
+
+
+def _failed(condition: bool) -> str:
+    return ", FAILED" if condition else ""
+
+
+def _weight_notes(log_w: Tensor) -> list[str]:
+    ess = effective_size(log_w)
+    notes = [f"effective sample size {ess:.3f} (gate: at least {ESS_GATE}){_failed(ess < ESS_GATE)}"]
+    if log_w.numel() > 20:  # fewer have no tail to fit
+        k = pareto_k(log_w.double().cpu().numpy())
+        notes.append(f"Pareto k {k:.2f} (gate: below {PARETO_GATE}){_failed(k >= PARETO_GATE)}")
+    return notes
 
 
 def normaliser(
@@ -155,8 +209,8 @@ def normaliser(
     x0: Tensor,
     x1: Tensor | None = None,
     *,
-    groups: int = 32,
-    chains: int = 8,
+    groups: int | None = None,
+    chains: int | None = None,
     temperatures: int = 500,
     alpha: float = 0.05,
     generator: torch.Generator,
@@ -168,19 +222,19 @@ def normaliser(
     """Estimate log Z of the path's target: a pilot, then frozen forward and reverse annealing.
 
     Pilot, forward and reverse runs have streams of their own, and the pilot has starts of its own, so the
-    frozen schedule is independent of the estimate and the lower end is certified. The reverse runs start from
-    `x1` after `temperatures // 10` moves at the target, without a claim that they have reached it: the upper
-    end is heuristic.
+    frozen schedule is independent of the estimate and the lower end is certified; so is the split into
+    groups, if the pilot chooses it. Reverse runs start from the forward ends, resampled by weight, and, for the
+    first half of the groups, from `x1` if there are any; each after `temperatures // 10` moves at the target,
+    without a claim that they have reached it: the upper end is heuristic, and the two origins are compared.
 
     Reference: Neal, Annealed importance sampling, 2001; see `certify` and `sandwich` for the ends.
 
     Arguments:
         path: the path; its base is normalised.
-        x0: independent exact draws of the base, at least `groups * chains + pilot` rows `[n, d]`; the first
-            `groups * chains` start the estimate, the last `pilot` the pilot.
-        x1: starts near the target `[n, d]`, repeated in turn if there are fewer than `groups * chains`; None
-            takes the ends of the forward runs, resampled by weight.
-        groups: R, independent groups.
+        x0: independent exact draws of the base `[n + pilot, d]`; the last `pilot` start the pilot, the first
+            `groups * chains` the estimate.
+        x1: starts near the target `[m, d]`, from data or long chains, repeated in turn.
+        groups: R, independent groups, at least 4 with `x1`; None, like `chains`: the pilot's choice for n (`split`).
         chains: M, runs averaged in each group.
         temperatures: T.
         alpha: failure probability of the certified end.
@@ -194,11 +248,13 @@ def normaliser(
         The interval, with `evals["gradient"]` counting every row of every stage.
 
     Raises:
-        ValueError: if `x0` has too few rows.
+        ValueError: if `x0` has too few rows, or only one of `groups` and `chains` is given.
         FloatingPointError: if a weight is not finite.
     """
-    n = groups * chains
-    if len(x0) < n + pilot:
+    if (groups is None) != (chains is None):
+        raise ValueError(f"groups={groups} and chains={chains}; expected both, or neither for the pilot's choice")
+    n = len(x0) - pilot if groups is None else groups * chains
+    if n < 1 or len(x0) < n + pilot:
         raise ValueError(
             f"x0 has {len(x0)} draws of the base; expected at least groups * chains + pilot = "
             f"{n} + {pilot} = {n + pilot}, because the pilot shares no draw with the estimate"
@@ -206,7 +262,7 @@ def normaliser(
     key = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     streams = {name: stream(key, name, device=str(x0.device)) for name in ("pilot", "forward", "reverse")}
     plan = tune(path, make, x0[-pilot:], temperatures, target_accept=target_accept, generator=streams["pilot"])
-    burn = max(temperatures // 10, 1)
+    burn, spent = max(temperatures // 10, 1), plan.evals
     total = 2 * temperatures + burn
 
     def kernel_at(t: int) -> Kernel:
@@ -215,12 +271,19 @@ def normaliser(
     def progress(offset: int) -> Callable[[int, int], None] | None:
         return None if log is None else lambda step, _: log(offset + step, total)
 
+    if groups is None:
+        variance, evals = predict_variance(path, kernel_at, plan.lams, x0[-pilot:], generator=streams["pilot"])
+        groups, chains = split(n, variance, alpha)
+        spent += evals
+    data = groups // 2 if x1 is not None else 0
+    if x1 is not None and data < 2:
+        raise ValueError(f"{groups} groups; expected at least 4, two to start from x1 and two from the forward ends")
     forward = ais(path, kernel_at, plan.lams, x0[:n], generator=streams["forward"], log=progress(0))
-    if x1 is None:
-        keep = torch.multinomial(forward.log_w.softmax(0), n, replacement=True, generator=streams["reverse"])
-        x1 = forward.state.x[keep]
-    start = path.init(x1[torch.arange(n, device=x1.device) % len(x1)])
-    start, info = run(kernel_at(temperatures), start, burn, generator=streams["reverse"])
+    keep = torch.multinomial(forward.log_w.softmax(0), n, replacement=True, generator=streams["reverse"])
+    start = forward.state.x[keep]
+    if x1 is not None:
+        start[: data * chains] = x1[torch.arange(data * chains, device=x1.device) % len(x1)]
+    start, info = run(kernel_at(temperatures), path.init(start), burn, generator=streams["reverse"])
     reverse = ais(
         path,
         kernel_at,
@@ -230,5 +293,7 @@ def normaliser(
         reverse=True,
         log=progress(temperatures + burn),
     )
-    evals = {"gradient": plan.evals + forward.evals + n + info.evals + reverse.evals}
-    return sandwich(forward.log_w.view(groups, chains), reverse.log_w.view(groups, chains), alpha, evals=evals)
+    evals = {"gradient": spent + forward.evals + n + info.evals + reverse.evals}
+    back = reverse.log_w.view(groups, chains)
+    two = {"noise": back[data:]} if data else {}
+    return sandwich(forward.log_w.view(groups, chains), back[:data] if data else back, alpha, evals=evals, **two)

@@ -1,4 +1,5 @@
 import math
+import re
 from functools import partial
 
 import pytest
@@ -6,9 +7,10 @@ import torch
 from problems import LinearTilt, Mixture, QuadraticTilt, generator
 
 from gm.sampling.anneal import ais
+from gm.sampling.groups import predict_variance, split
 from gm.sampling.hamiltonian import HMC
 from gm.sampling.langevin import MALA
-from gm.sampling.logz import LogZ, certify, effective_size, estimate, normaliser, sandwich
+from gm.sampling.logz import LogZ, certify, effective_size, estimate, normaliser, one_sided, sandwich
 from gm.sampling.path import Geometric
 
 TILTS = {
@@ -85,6 +87,78 @@ def test_a_missed_mode_leaves_the_lower_end_valid_and_the_upper_end_heuristic() 
     assert log_z.kinds == ("certified", "heuristic") and "started from chains" in log_z.note
 
 
+def test_an_exact_value_has_no_width() -> None:
+    log_z = LogZ.exact(-314.3)
+    assert log_z.lower == log_z.upper == log_z.point == -314.3
+    assert log_z.kinds == ("exact", "exact") and log_z.se == 0 == log_z.alpha
+
+
+def test_weights_alone_certify_one_end_only() -> None:
+    log_w = 0.3 * torch.randn(32, 8, generator=generator(9), dtype=torch.float64)
+    log_z = one_sided(log_w, 0.05, evals={"gradient": 7})
+    assert log_z.kinds == ("certified", "heuristic") and log_z.evals == {"gradient": 7}
+    assert log_z.lower == certify(log_w, 0.05) < log_z.point < log_z.upper
+    assert log_z.upper == pytest.approx(log_z.point + 2 * log_z.se)
+
+
+def test_a_heavy_tail_is_said() -> None:
+    """Weights u^-1.5 have no mean; those of a narrow log-normal have all moments. Seeds fixed."""
+    u = torch.rand(32, 8, generator=generator(10), dtype=torch.float64)
+    assert "(gate: below 0.7), FAILED" in one_sided(-1.5 * u.log(), 0.05).note
+    assert "(gate: below 0.7)" in one_sided(0.2 * u, 0.05).note and "FAILED" not in one_sided(0.2 * u, 0.05).note
+
+
+def test_origins_that_disagree_are_shown_and_the_upper_end_covers_the_larger() -> None:
+    """Ends near 0 and near 2 with standard errors of .02: both are named, neither is averaged away."""
+    g = generator(11)
+    forward, data, noise = (0.1 * torch.randn(n, 8, generator=g, dtype=torch.float64) for n in (32, 16, 16))
+    apart = sandwich(forward, data - 2, 0.05, noise=noise)
+    assert apart.upper > 1.9 and "within 3 standard errors), FAILED" in apart.note and apart.kinds[1] == "heuristic"
+    assert sandwich(forward, noise, 0.05, noise=data - 2).upper == apart.upper
+    together = sandwich(forward, data, 0.05, noise=noise)
+    assert "FAILED" not in together.note
+    assert together.upper == sandwich(forward, torch.cat((data, noise)), 0.05).upper
+
+
+@pytest.mark.parametrize("variance", [0.02, 0.3, 1.0, 4.0])
+def test_the_split_is_close_to_the_best_for_log_normal_weights(variance: float) -> None:
+    """The mean end over 200 replicates is within a tenth of the best power of two's; common numbers, seed fixed."""
+    log_w = math.sqrt(variance) * torch.randn(200, 256, generator=generator(12), dtype=torch.float64) - variance / 2
+    ends = {}
+    for R in (256, 128, 64, 32, 16, 8):
+        means = log_w.view(200, R, -1).logsumexp(2) - math.log(256 // R)
+        ends[R] = float(means.mean()) - math.log(20) / R
+    R, M = split(256, variance, 0.05)
+    assert R * M == 256
+    assert ends[R] > 1.1 * max(ends.values())
+
+
+def test_the_pilot_predicts_the_spread_of_the_estimate() -> None:
+    """From an eighth of the temperatures, within a factor of 2; 64 against 1024 runs, seeds fixed."""
+    problem, g = TILTS["quadratic"], generator(13)
+    path, lams = Geometric.tilted(problem.tilt), torch.linspace(0, 1, 161, dtype=torch.float64)
+
+    def kernel_at(t: int) -> MALA:
+        return MALA(path, 0.6)
+
+    predicted, evals = predict_variance(path, kernel_at, lams, torch.randn(64, 64, generator=g), generator=g)
+    runs = ais(path, kernel_at, lams, torch.randn(1024, 64, generator=g), generator=g)
+    assert 0.5 < predicted / float(runs.log_w.var()) < 2
+    assert evals == 64 * 20
+
+
+def test_reverse_starts_are_resampled_by_their_weight() -> None:
+    """Chains that stand still turn ends resampled by w into the forward estimate: E[1 / w] = 1 / mean w. Seed fixed."""
+    problem = QuadraticTilt(torch.full((4,), 1.5))
+    path, g = Geometric.tilted(problem.tilt), generator(14)
+    x0 = torch.randn(1088, 4, generator=g)
+    log_z = normaliser(
+        path, x0, groups=16, chains=64, temperatures=8, generator=g, make=lambda path, step: MALA(path, 1e-6)
+    )
+    gap = float(re.search(r"reverse minus forward (\S+) nats", log_z.note)[1])
+    assert abs(gap) < 0.25
+
+
 def test_reverse_below_forward_cannot_close_the_interval() -> None:
     forward = 0.1 * torch.randn(32, 8, generator=generator(8), dtype=torch.float64)
     log_z = sandwich(forward, torch.full((32, 8), 3.0), 0.05)
@@ -152,7 +226,15 @@ def test_every_gradient_is_counted() -> None:
 def test_errors_say_what_was_expected() -> None:
     path = Geometric.tilted(lambda x: x.sum(-1))
     with pytest.raises(ValueError, match=r"x0 has 256 draws.*256 \+ 64 = 320"):
-        normaliser(path, torch.zeros(256, 2), generator=generator(0))
+        normaliser(path, torch.zeros(256, 2), groups=32, chains=8, generator=generator(0))
+    with pytest.raises(ValueError, match=r"groups=4 and chains=None; expected both, or neither"):
+        normaliser(path, torch.zeros(256, 2), groups=4, generator=generator(0))
+    with pytest.raises(ValueError, match=r"3 groups; expected at least 4"):
+        normaliser(
+            path, torch.zeros(80, 2), torch.zeros(1, 2), groups=3, chains=4, temperatures=5, generator=generator(0)
+        )
+    with pytest.raises(ValueError, match=r"expected one of the two"):
+        sandwich(torch.zeros(4, 2), torch.zeros(4, 2), 0.05, exact=True, noise=torch.zeros(4, 2))
     with pytest.raises(ValueError, match=r"alpha is 1.5"):
         certify(torch.zeros(2, 2), 1.5)
     with pytest.raises(ValueError, match=r"shape \(4,\); expected \[groups, chains\]"):
