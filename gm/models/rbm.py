@@ -1,103 +1,18 @@
 """Restricted Boltzmann machine: small enough to enumerate, so that annealing is checked against the truth."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from gm.densities.boltzmann import ENUMERABLE, Tempered, ascend, enumerate_log_z, fresh
 from gm.model import Bounds, Diverged, Event, History, Log, Model, Split
 from gm.rng import stream
 from gm.sampling.anneal import ais
 from gm.sampling.chain import run
-from gm.sampling.kernels import Info
+from gm.sampling.gibbs import BlockGibbs, uniforms
 from gm.sampling.logz import LogZ, sandwich
-
-ENUMERABLE = 20
-
-
-class Visible(NamedTuple):
-    """Visible units `x` `[..., D]`, the linear terms `u` of both ends `[..., 2]`, `hidden` inputs `[..., H]`."""
-
-    x: Tensor
-    u: Tensor
-    hidden: Tensor
-
-
-class Uniforms(NamedTuple):
-    """Uniform noise of one sweep, for the hidden and the visible units."""
-
-    hidden: Tensor
-    visible: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Tempered:
-    r"""The path from independent pixels with biases a, normalised, to the machine :math:`(W, b, c)`.
-
-    .. math:: \log \pi_\lambda(v) = (1 - \lambda) \log q(v) + \lambda\, b \cdot v
-        + \sum_h \left[ \text{softplus}(\lambda (c + v W)_h) - (1 - \lambda) \ln 2 \right]
-
-    References:
-        On the Quantitative Analysis of Deep Belief Networks (Ruslan Salakhutdinov and Iain Murray, 2008)
-    """
-
-    weight: Tensor
-    visible: Tensor
-    hidden: Tensor
-    base: Tensor
-
-    def init(self, x: Tensor) -> Visible:
-        """Evaluate everything that any temperature needs at `x`, shape `[..., D]`."""
-        u = torch.stack([x @ self.base - softplus(self.base).sum(), x @ self.visible], -1)
-        return Visible(x, u, self.hidden + x @ self.weight)
-
-    def log_prob(self, state: Visible, lam: float | Tensor) -> Tensor:
-        """Unnormalised log mass per row, `[...]`, in nats."""
-        linear = (1 - lam) * state.u[..., 0] + lam * state.u[..., 1]
-        return linear + softplus(lam * state.hidden).sum(-1) - (1 - lam) * len(self.hidden) * math.log(2)
-
-
-@dataclass(frozen=True, eq=False)
-class Gibbs:
-    """One sweep, hidden units given visible ones and back: reversible at every temperature of the path."""
-
-    path: Tempered
-    invariant: ClassVar[bool] = True
-    weighted: ClassVar[bool] = False
-
-    def noise(self, state: Visible, *, generator: torch.Generator) -> Uniforms:
-        """Draw the uniform numbers of one sweep."""
-        shapes = (state.hidden.shape, state.x.shape)
-        return Uniforms(*(_rand(shape, generator).to(state.x) for shape in shapes))
-
-    def __call__(self, state: Visible, lam: float | Tensor, noise: Uniforms) -> tuple[Visible, Info]:
-        """One transition; no proposal is ever rejected."""
-        path = self.path
-        h = (noise.hidden < (lam * state.hidden).sigmoid()).to(state.x)
-        logit = (1 - lam) * path.base + lam * (path.visible + h @ path.weight.T)
-        state = path.init((noise.visible < logit.sigmoid()).to(state.x))
-        return state, Info(torch.ones_like(state.u[..., 0]), state.u[..., 0].numel(), 0)
-
-
-def enumerate_log_z(weight: Tensor, visible: Tensor, hidden: Tensor, *, block: int = 4096) -> float:
-    r"""log Z in nats, by summing the visible units out and all :math:`2^H` hidden states up.
-
-    .. math:: Z = \sum_h e^{c \cdot h} \prod_j (1 + e^{(b + W h)_j})
-
-    Example:
-        >>> zeros = torch.zeros(3, dtype=torch.float64)
-        >>> round(enumerate_log_z(torch.zeros(3, 2, dtype=torch.float64), zeros, zeros[:2]) / math.log(2), 6)
-        5.0
-    """
-    parts = []
-    for index in torch.arange(2 ** len(hidden), device=hidden.device).split(block):
-        h = (index[:, None] >> torch.arange(len(hidden), device=hidden.device) & 1).to(hidden)
-        parts.append((h @ hidden + softplus(visible + h @ weight.T).sum(1)).logsumexp(0))
-    return float(torch.stack(parts).logsumexp(0))
 
 
 def annealed_log_z(
@@ -116,8 +31,8 @@ def annealed_log_z(
     """
     n = groups * chains
     lams = torch.linspace(0, 1, temperatures + 1, dtype=torch.float64)
-    x0 = (_rand((n, len(path.base)), generator).to(path.base) < path.base.sigmoid()).to(path.base)
-    kernel = Gibbs(path)
+    x0 = path.draw_base(n, generator=generator)
+    kernel = BlockGibbs(path)
     forward = ais(path, lambda _: kernel, lams, x0, generator=generator)
     back = ais(path, lambda _: kernel, lams, x1, generator=generator, reverse=True)
     log_w = (part.log_w.reshape(groups, chains) for part in (forward, back))
@@ -183,26 +98,14 @@ class RBM(Model):
             Diverged: the parameters left the finite numbers.
         """
         x, held = train.x.flatten(1).to(self.weight), valid.x.flatten(1).to(self.weight)
-        # Base rates with one pseudo-image: finite biases for pixels that never change.
-        rates = (x.sum(0) + 0.5) / (len(x) + 1)
-        self.base = rates.logit()
-        self.visible, self.hidden = self.base.clone(), torch.zeros_like(self.hidden)
-        start = torch.randn(self.weight.shape, generator=generator, device=generator.device)
-        self.weight = 0.01 * start.to(self.weight)
+        path, rates = fresh(x, len(self.hidden), generator=generator)
         rows, best = [], None
-        chains = (_rand((batch, len(rates)), generator).to(rates) < rates).to(rates)
+        chains = (uniforms((batch, len(rates)), rates, generator) < rates).to(rates)
         for step in range(1, steps + 1):
             index = torch.randint(len(x), (batch,), generator=generator, device=generator.device)
-            data = x[index.to(x.device)]
-            path = self._path()
-            kernel, state = Gibbs(path), path.init(chains)
-            state, _ = kernel(state, 1.0, kernel.noise(state, generator=generator))
-            chains = state.x
-            up, down = (self.hidden + data @ self.weight).sigmoid(), state.hidden.sigmoid()
             eta = rate * (1 - (step - 1) / steps)
-            self.weight = self.weight + eta * ((data.T @ up - chains.T @ down) / batch - decay * self.weight)
-            self.visible = self.visible + eta * (data - chains).mean(0)
-            self.hidden = self.hidden + eta * (up - down).mean(0)
+            path, chains = ascend(path, x[index.to(x.device)], chains, rate=eta, decay=decay, generator=generator)
+            self.weight, self.visible, self.hidden, self.base = path.weight, path.visible, path.hidden, path.base
             if step % every == 0 or step == steps:
                 value = float(self._pseudo(held).mean())
                 if not math.isfinite(value):
@@ -273,8 +176,8 @@ class RBM(Model):
 
     def _chains(self, n: int, sweeps: int, generator: torch.Generator) -> Tensor:
         path = self._path()
-        start = (_rand((n, len(self.base)), generator).to(self.base) < self.base.sigmoid()).to(self.base)
-        state, _ = run(Gibbs(path), path.init(start), sweeps, generator=generator)
+        start = path.init(path.draw_base(n, generator=generator))
+        state, _ = run(BlockGibbs(path), start, sweeps, generator=generator)
         return state.x
 
     def _pseudo(self, v: Tensor) -> Tensor:
@@ -282,7 +185,3 @@ class RBM(Model):
         path = self._path()
         state, flipped = path.init(v), path.init((v[:, None] - torch.eye(v.shape[1]).to(v)).abs())
         return -softplus(path.log_prob(flipped, 1.0) - path.log_prob(state, 1.0)[:, None]).sum(1)
-
-
-def _rand(shape: Iterable[int], generator: torch.Generator) -> Tensor:
-    return torch.rand(tuple(shape), generator=generator, dtype=torch.float64, device=generator.device)

@@ -46,11 +46,12 @@ class HMC:
     def __call__(self, state: State, lam: float | Tensor, noise: Noise) -> tuple[State, Info]:
         """One transition: `length` gradient evaluations per row."""
         h = column(self.step, state.x) * (1 + self.jitter * (2 * noise.s - 1)).to(state.x.dtype)[..., None]
-        proposal, p = state, noise.xi / self.scale
-        for _ in range(self.length):
-            p = p + h / 2 * self.path.gradient(proposal, lam)
-            proposal = self.path.init(proposal.x + h * self.scale**2 * p)
-            p = p + h / 2 * self.path.gradient(proposal, lam)
+        drift = h * torch.as_tensor(self.scale, dtype=h.dtype, device=h.device) ** 2
+        proposal, p = state, noise.xi / self.scale + h / 2 * self.path.gradient(state, lam)
+        for i in range(1, self.length + 1):
+            proposal = self.path.init(torch.addcmul(proposal.x, drift, p))
+            # two half kicks at one point are a whole one
+            p = torch.addcmul(p, h if i < self.length else h / 2, self.path.gradient(proposal, lam))
         log_ratio = self.path.log_prob(proposal, lam) - self.path.log_prob(state, lam)
         log_ratio = log_ratio + (square(noise.xi) - square(self.scale * p)) / 2
         state, accept, divergent = metropolis(state, proposal, log_ratio, noise.v)

@@ -123,4 +123,4 @@ class Geometric:
     def gradient(self, state: State, lam: float | Tensor) -> Tensor:
         """Gradient of log pi_lam per row, shape `[..., d]`."""
         lam = torch.as_tensor(lam, dtype=state.du.dtype, device=state.du.device)[..., None]
-        return (1 - lam) * state.du[..., 0, :] + lam * state.du[..., 1, :]
+        return torch.lerp(state.du[..., 0, :], state.du[..., 1, :], lam)

@@ -4,9 +4,11 @@ from itertools import product
 import pytest
 import torch
 
+from gm.densities.boltzmann import Tempered, enumerate_log_z
 from gm.model import Event, Split
-from gm.models.rbm import RBM, Gibbs, Tempered, annealed_log_z, enumerate_log_z
+from gm.models.rbm import RBM, annealed_log_z
 from gm.sampling.anneal import ais
+from gm.sampling.gibbs import BlockGibbs
 from gm.sampling.logz import certify
 
 
@@ -55,7 +57,7 @@ def test_gibbs_leaves_every_temperature_invariant(lam: float) -> None:
     path, g = machine(4, 3, 2), stream(0)
     mass = path.log_prob(path.init(states(4)), lam).softmax(0)
     state = path.init(states(4)[torch.multinomial(mass, 60000, replacement=True, generator=g)])
-    kernel = Gibbs(path)
+    kernel = BlockGibbs(path)
     moved, info = kernel(state, lam, kernel.noise(state, generator=g))
     count = torch.bincount((moved.x @ torch.tensor([8.0, 4, 2, 1], dtype=torch.float64)).long(), minlength=16)
     assert ((count - 60000 * mass).square() / (60000 * mass)).sum() < 44.3
@@ -82,7 +84,7 @@ def test_certified_ends_cover() -> None:
     path, g, alpha = machine(6, 4, 5, scale=1.5), stream(7), 0.05
     x0 = (torch.rand(400 * 256, 6, generator=g, dtype=torch.float64) < path.base.sigmoid()).double()
     lams = torch.linspace(0, 1, 5, dtype=torch.float64)
-    log_w = ais(path, lambda _: Gibbs(path), lams, x0, generator=g).log_w.reshape(400, 32, 8)
+    log_w = ais(path, lambda _: BlockGibbs(path), lams, x0, generator=g).log_w.reshape(400, 32, 8)
     truth = log_z(path)
     assert sum(certify(part, alpha) > truth for part in log_w) <= 38
     # The weights are unbiased: 4 standard errors, 6e-5.

@@ -7,13 +7,15 @@ from problems import Mixture, QuadraticTilt, generator, z_score
 from gm.sampling.chain import run
 from gm.sampling.hamiltonian import HMC
 from gm.sampling.kernels import Noise
-from gm.sampling.langevin import MALA
+from gm.sampling.langevin import MALA, TULA, ULA, RandomWalk
 from gm.sampling.path import Analytic, Geometric
 
 KERNELS = {
+    "random_walk": lambda path, step: RandomWalk(path, step),
     "mala": lambda path, step: MALA(path, step),
     "hmc": lambda path, step: HMC(path, step, length=3, jitter=0.4),
 }
+UNADJUSTED = {"ula": ULA, "tula": TULA}
 LOPSIDED = Mixture(
     torch.tensor([0.7, 0.3]), torch.tensor([[-1.0, 0.5], [2.0, -1.0]]), torch.tensor([0.8, 1.3]), log_z=3.0
 )
@@ -67,18 +69,18 @@ def test_hmc_of_length_one_is_mala() -> None:
 def test_the_carried_state_is_that_of_its_points() -> None:
     path = Geometric(None, LOPSIDED.log_prob)
     state = path.init(torch.randn(50, 2, generator=generator(0)))
-    for kernel in (MALA(path, 1.5), HMC(path, 0.9, length=3)):
+    for kernel in (RandomWalk(path, 1.5), MALA(path, 1.5), HMC(path, 0.9, length=3)):
         moved, _ = kernel(state, 0.6, kernel.noise(state, generator=generator(1)))
         assert 0 < (moved.x == state.x).all(-1).sum() < 50
         for carried, fresh in zip(moved, path.init(moved.x), strict=True):
             torch.testing.assert_close(carried, fresh)
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", [*KERNELS, *UNADJUSTED])
 def test_a_row_does_not_depend_on_the_others(name: str) -> None:
     path = Geometric(None, LOPSIDED.log_prob)
     x = torch.randn(6, 2, generator=generator(0))
-    kernel = KERNELS[name](path, 0.7)
+    kernel = (KERNELS | UNADJUSTED)[name](path, 0.7)
     noise = kernel.noise(path.init(x), generator=generator(1))
     before, _ = kernel(path.init(x), 1.0, noise)
     other = torch.arange(6) == 2
@@ -123,7 +125,7 @@ def test_evaluations_are_counted_by_rows() -> None:
 
     path = Geometric.tilted(tilt)
     state = path.init(torch.zeros(7, 2))
-    for kernel in (MALA(path, 0.5), HMC(path, 0.5, length=4)):
+    for kernel in (RandomWalk(path, 0.5), MALA(path, 0.5), ULA(path, 0.5), TULA(path, 0.5), HMC(path, 0.5, length=4)):
         calls.clear()
         _, info = run(kernel, state, 3, generator=generator(0))
         assert info.evals == sum(calls)
@@ -137,7 +139,7 @@ def test_same_generator_same_bytes() -> None:
 
 
 def test_kernels_are_frozen() -> None:
-    for kernel in (MALA(None, 0.5), HMC(None, 0.5, length=3)):
+    for kernel in (RandomWalk(None, 0.5), MALA(None, 0.5), ULA(None, 0.5), TULA(None, 0.5), HMC(None, 0.5, length=3)):
         with pytest.raises(FrozenInstanceError):
             kernel.step = 0.6
 
@@ -145,3 +147,19 @@ def test_kernels_are_frozen() -> None:
 def test_a_chain_has_at_least_one_transition() -> None:
     with pytest.raises(ValueError, match="n=0 transitions; expected at least 1"):
         run(MALA(None, 0.5), None, 0, generator=generator(0))
+
+
+@pytest.mark.parametrize("name", [*KERNELS, *UNADJUSTED])
+def test_a_batch_of_temperatures_and_steps_is_each_alone(name: str) -> None:
+    """`[temperatures, chains]` in one call, each row at its own temperature and step."""
+    path = Geometric(None, LOPSIDED.log_prob)
+    lam, step = torch.tensor([[0.2], [0.9]], dtype=torch.float64), torch.tensor([[0.4], [0.8]])
+    state = path.init(torch.randn(2, 5, 2, generator=generator(0)))
+    make = (KERNELS | UNADJUSTED)[name]
+    noise = make(path, step).noise(state, generator=generator(1))
+    together, info = make(path, step)(state, lam, noise)
+    for t in range(2):
+        alone = Noise(*(part if part is None else part[t] for part in noise))
+        row, one = make(path, float(step[t]))(path.init(state.x[t]), float(lam[t]), alone)
+        torch.testing.assert_close(together.x[t], row.x)
+        torch.testing.assert_close(info.accept[t], one.accept)
