@@ -36,7 +36,11 @@ def _stage(verb: str, arguments: list[str]) -> int:
     from pathlib import Path
     from typing import get_type_hints
 
-    stage = import_module(f"gm.stages.{verb}")
+    from gm.stages.job import StaleCode, module_of, run
+
+    first = argparse.ArgumentParser(f"gm {verb}", add_help=False, allow_abbrev=False)
+    first.add_argument("--spec", type=json.loads, default={})
+    stage = import_module(module_of(verb, first.parse_known_args(arguments)[0].spec))
     hints = get_type_hints(stage.run, include_extras=True)
     paths = [name for name, hint in hints.items() if getattr(hint, "__metadata__", ("",))[0] in ("input", "output")]
     parser = argparse.ArgumentParser(f"gm {verb}", description=STAGES[verb])
@@ -50,8 +54,6 @@ def _stage(verb: str, arguments: list[str]) -> int:
         import torch
 
         torch.set_num_threads(1)
-    from gm.stages.job import StaleCode, run
-
     try:
         run(stage, **given)
     except StaleCode as error:

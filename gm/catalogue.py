@@ -1,5 +1,10 @@
-"""Datasets and contestants as their YAML files describe them, checked against the signatures they are passed to."""
+"""Datasets and contestants as their YAML files describe them, checked against the signatures they are passed to.
 
+A dataset is one of images, or a target of the sampling benchmark; a contestant is a model of images, or a sampler.
+"""
+
+import ast
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +14,17 @@ from gm.config import ConfigError, check_call, check_keys, describe, suggestion
 
 REPOSITORY = source.PACKAGE.parent
 SECTIONS = {"model": "__init__", "fit": "fit", "sample": "sample", "score": "bounds"}
+SCORED = {"images": "bounds", "targets": "log_z"}
+GIVEN = ("groups", "budget")  # what the grid gives to every sampler alike
+FOLDERS = {"datasets": ("datasets", "targets"), "models": ("models", "samplers")}
+DRAWS = 2048
 MEASURES = ("density", "mass")
 SPLITS = ("train", "valid", "test", "fresh", "nonmember")
 
 
 @dataclass(frozen=True)
 class Model:
-    """A contestant as its YAML file describes it."""
+    """A contestant as its YAML file describes it; it `judges` images or targets, and may need exact draws."""
 
     name: str
     spec: dict
@@ -23,16 +32,18 @@ class Model:
     serves: tuple[str, ...]
     labels: bool
     measure: str
+    judges: str = "images"
+    truth: bool = False
 
 
 def find(grid: Path, kind: str, entry: str) -> Path:
-    """A dataset or model by name (beside the grid, then in the repository's config/) or by path."""
+    """A dataset or contestant by name (beside the grid, then in the repository's config/) or by path."""
     if entry.endswith((".yaml", ".yml")):
         file = grid.parent / entry
         if not file.is_file():
             raise ConfigError(grid, kind, f"'{entry}', but there is no file {file}", "a path relative to the grid file")
         return file
-    folders = [grid.parent / kind, REPOSITORY / "config" / kind]
+    folders = [parent / folder for parent in (grid.parent, REPOSITORY / "config") for folder in FOLDERS[kind]]
     for folder in folders:
         if (folder / f"{entry}.yaml").is_file():
             return folder / f"{entry}.yaml"
@@ -47,7 +58,10 @@ def _beside(file: Path, path: str) -> str:
 
 
 def dataset(file: Path) -> dict:
+    """Read and check the YAML file of a dataset of images or of a target."""
     spec = config.read(file)
+    if "target" in spec:
+        return _target(file, spec)
     check_call(file, "", spec, source.function("gm.data.build.dataset"))
     try:
         if ":" in spec["source"]:
@@ -65,33 +79,92 @@ def dataset(file: Path) -> dict:
 
 
 def contestant(file: Path) -> Model:
-    """Read and check a model's YAML file."""
+    """Read and check the YAML file of a model or of a sampler."""
     spec = config.read(file)
     if "external" in spec:
         return _external(file, spec)
     check_keys(file, "", spec, ("class", *SECTIONS), ("class",))
-    reference = spec["class"]
-    if not isinstance(reference, str) or "." not in reference:
-        expected = "gm.models.vae.VAE or path/to/file.py:Class"
-        raise ConfigError(file, "class", describe(reference), expected)
-    if ":" in reference:
-        code, _, name = reference.rpartition(":")
+    reference = _reference(file, "class", spec["class"], "gm.models.vae.VAE", ("models", "samplers"))
+    judges = "targets" if _descends(reference, "gm.sampler", "Sampler") else "images"
+    for section, member in (SECTIONS | {"score": SCORED[judges]}).items():
+        if section in spec:
+            parameters = source.member(reference, member) or {}
+            given = {name: p for name, p in parameters.items() if judges == "images" or name not in GIVEN}
+            check_call(file, section, spec[section], given)
+    family = source.attribute(reference, "family") or "control"
+    serves = tuple(source.attribute(reference, "serves") or ())
+    labels, truth = (bool(source.attribute(reference, name)) for name in ("labels", "truth"))
+    measure = "log Z" if judges == "targets" else str(source.attribute(reference, "measure") or "density")
+    return Model(file.stem, spec | {"class": reference}, str(family), serves, labels, measure, judges, truth)
+
+
+def _reference(file: Path, key: str, given: object, example: str, folders: tuple[str, ...]) -> str:
+    """A class as written in a YAML file, relative to the working directory, and found."""
+    if not isinstance(given, str) or "." not in given:
+        raise ConfigError(file, key, describe(given), f"{example} or path/to/file.py:Class")
+    reference = given
+    if ":" in given:
+        code, _, name = given.rpartition(":")
         reference = f"{_beside(file, code)}:{name}"
     try:
         source.lineage(reference)
-        for section, member in SECTIONS.items():
-            parameters = source.member(reference, member)
-            if section in spec:
-                check_call(file, section, spec[section], parameters or {})
     except (LookupError, SyntaxError) as error:
-        models = sorted(p.stem for p in (source.PACKAGE / "models").glob("[a-z]*.py"))
-        choices = [] if ":" in reference else [f"gm.models.{module}" for module in models]
-        found = f"{describe(spec['class'])}: {error}"
-        raise ConfigError(file, "class", found, "a class that can be imported", choices) from None
-    family = source.attribute(reference, "family") or "control"
-    serves = tuple(source.attribute(reference, "serves") or ())
-    labels, measure = bool(source.attribute(reference, "labels")), source.attribute(reference, "measure")
-    return Model(file.stem, spec | {"class": reference}, str(family), serves, labels, str(measure or "density"))
+        paths = [path for folder in folders for path in sorted((source.PACKAGE / folder).glob("[a-z]*.py"))]
+        modules = [path.relative_to(source.PACKAGE).with_suffix("").parts for path in paths]
+        choices = [] if ":" in reference else [".".join(("gm", *parts)) for parts in modules]
+        found = f"{describe(given)}: {error}"
+        raise ConfigError(file, key, found, "a class that can be imported", choices) from None
+    return reference
+
+
+def _descends(reference: str, module: str, name: str) -> bool:
+    """Whether a class is, or inherits from, a class of this package."""
+    return any(path == source.locate(module) and node.name == name for path, node in source.lineage(reference))
+
+
+def _target(file: Path, spec: dict) -> dict:
+    """A target, with its members spelled out: every combination of what varies, or the target alone, named ``."""
+    check_keys(file, "", spec, ("target", "parameters", "vary", "seed", "draws"), ("target",))
+    folder = ("densities/targets",)
+    reference = _reference(file, "target", spec["target"], "gm.densities.targets.gaussian.RotatedGaussian", folder)
+    for key, least in (("seed", 0), ("draws", 2)):
+        value = spec.get(key, least)
+        if not config.fits(value, "int") or value < least:
+            raise ConfigError(file, key, describe(value), f"a whole number, {least} or more")
+    parameters, vary = spec.get("parameters", {}), spec.get("vary", {})
+    legal = source.member(reference, "__init__") or {}
+    for key, found in (("parameters", parameters), ("vary", vary)):
+        if not isinstance(found, dict):
+            raise ConfigError(file, key, describe(found), "a mapping of parameters", legal)
+        check_keys(file, key, found, legal)
+    for key, values in vary.items():
+        if key in parameters:
+            raise ConfigError(file, f"vary.{key}", f"'{key}', which has a value in 'parameters'", "one of the two")
+        if not isinstance(values, list) or not values or any(values.count(value) > 1 for value in values):
+            raise ConfigError(file, f"vary.{key}", describe(values), "a list of different values")
+    check_call(file, "parameters", parameters, {key: legal[key] for key in parameters})
+    members = {}
+    for values in itertools.product(*vary.values()):
+        varied = dict(zip(vary, values, strict=True))
+        check_call(file, "vary" if vary else "parameters", parameters | varied, legal)
+        members[",".join(f"{key}={_short(value)}" for key, value in varied.items())] = parameters | varied
+    seed, draws = spec.get("seed", 0), spec.get("draws", DRAWS)
+    owners = [node.name for _, node in source.lineage(reference) if _defines(node, "sample")]
+    truth = owners[:1] != ["Target"]  # the base's own only says that there is none
+    return {"target": reference, "members": members, "vary": vary, "truth": truth, "seed": seed, "draws": draws}
+
+
+def _defines(node: ast.ClassDef, name: str) -> bool:
+    return any(isinstance(item, ast.FunctionDef) and item.name == name for item in node.body)
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def judged(spec: dict) -> str:
+    """`targets` or `images`, from a dataset's specification."""
+    return "targets" if "target" in spec else "images"
 
 
 def _external(file: Path, spec: dict) -> Model:
@@ -113,7 +186,9 @@ def _external(file: Path, spec: dict) -> Model:
 
 
 def event_kind(spec: dict) -> str:
-    """`binary`, `levels` or `real`, from a dataset's specification."""
+    """`binary`, `levels` or `real` of images, `density` or `spins` of a target, from a dataset's specification."""
+    if "target" in spec:
+        return str(source.attribute(spec["target"], "kind") or "density")
     if spec.get("threshold") is not None or spec.get("levels") == 2:
         return "binary"
     return "real" if spec.get("levels", 0) is None else "levels"

@@ -5,14 +5,23 @@ The Snakefile imports this module, on a cluster twice in every job, so it stays 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import yaml
 
 from gm import catalogue, config, io, source
-from gm.catalogue import REPOSITORY, Model, contestant, event_kind, find
+from gm.catalogue import REPOSITORY, Model, contestant, event_kind, find, judged
 from gm.config import ConfigError, check_keys, describe, suggestion
 from gm.stages.job import roots_of
+
+TARGETS = "targets"
+KEYS = {"images": (("nets",), ("ladder",)), TARGETS: (("budgets", "groups", "draws"), ())}
+METRICS = {
+    "images": ("likelihood", "frechet", "kernel", "prdc", "outliers", "memorisation"),
+    TARGETS: ("logz", "moments", "ess", "modes", "discrepancy"),
+}
+GRID = {"sample": ("groups", "draws"), "score": ("groups", "budgets"), "ruler": ("draws",)}
 
 
 @dataclass(frozen=True)
@@ -41,8 +50,15 @@ class Plan:
         """The benchmark's folder, relative to the working directory."""
         return f"results/{self.benchmark}"
 
+    @property
+    def judges(self) -> str:
+        """What the grid is of, `images` or `targets`."""
+        return judged(next(iter(self.datasets.values())))
+
     def slice(self, stage: str, *, dataset: str = "", model: str = "", seed: object = None) -> dict:
         """The part of the configuration that a job may depend on; a new metric never retrains."""
+        if self.judges == TARGETS:
+            return self._targets(stage, dataset, model)
         if stage == "prepare":
             return self.datasets[dataset]
         if stage == "ruler":
@@ -60,13 +76,31 @@ class Plan:
         keys = {"train": ("class", "model", "fit"), "sample": ("class", "sample"), "score": ("class", "score")}
         return {key: spec[key] for key in keys[stage] if key in spec}
 
+    def _targets(self, stage: str, dataset: str, model: str) -> dict:
+        """The same of a grid of targets; `grid` tells the verbs so."""
+        if stage == "report":
+            return {"grid": TARGETS} | self.overview()
+        if stage == "evaluate":
+            return {"grid": TARGETS, "metrics": self.grid["metrics"]}
+        keys = {"prepare": ("target", "members", "truth", "seed", "draws"), "ruler": ("target", "members", "seed")}
+        spec = {key: self.datasets[dataset][key] for key in keys.get(stage, ("target", "members"))}
+        sections = {"train": ("class", "model", "fit"), "sample": ("class", "sample"), "score": ("class", "score")}
+        own = self.models[model].spec if model else {}
+        spec |= {key: own[key] for key in sections.get(stage, ()) if key in own}
+        return {"grid": TARGETS} | spec | {key: self.grid[key] for key in GRID.get(stage, ())}
+
     def overview(self) -> dict:
         """What the report must know of the grid."""
         models = [
             {key: getattr(m, key) for key in ("name", "family", "labels", "measure")} for m in self.models.values()
         ]
-        keys = ("seeds", "metrics", "nets")
+        keys = ("seeds", "metrics", *KEYS[self.judges][0])
         asked = {"compare": self.grid.get("compare", []), "ladder": self.grid.get("ladder", [])}
+        if self.judges == TARGETS:
+            asked["ladder"] = []
+            asked["families"] = {
+                name: {"vary": d["vary"], "members": d["members"]} for name, d in self.datasets.items()
+            }
         planned, skipped = [list(run) for run in self.runs], [list(pair) for pair in self.skipped]
         shown = {"benchmark": self.benchmark, "datasets": list(self.datasets), "models": models}
         return shown | {key: self.grid[key] for key in keys} | asked | {"planned": planned, "skipped": skipped}
@@ -132,15 +166,21 @@ def read(path: str | Path) -> Plan:
             raise ConfigError(path, "models", f"two contestants named '{file.stem}'", "a name of its own for each")
         models[file.stem] = contestant(file)
     plan = Plan(grid["benchmark"], grid, datasets, models)
+    _check_judged(path, plan)
     _names(path, grid, plan)
     _pair(path, plan)
     return plan
 
 
+@cache
+def _schema() -> dict:
+    return yaml.safe_load((REPOSITORY / "workflow/schemas/grid.schema.yaml").read_text(encoding="utf-8"))
+
+
 def _check_grid(path: Path, grid: dict) -> None:
     import jsonschema
 
-    schema = yaml.safe_load((REPOSITORY / "workflow/schemas/grid.schema.yaml").read_text(encoding="utf-8"))
+    schema = _schema()
     check_keys(path, "", grid, schema["properties"], schema["required"])
     for error in sorted(jsonschema.Draft202012Validator(schema).iter_errors(grid), key=lambda e: list(e.path)):
         key = ".".join(str(step) for step in error.path)
@@ -159,6 +199,27 @@ def _check_grid(path: Path, grid: dict) -> None:
     if grid["benchmark"] != path.stem:
         expected = f"'{path.stem}', as the file is named (results go to results/<benchmark>)"
         raise ConfigError(path, "benchmark", describe(grid["benchmark"]), expected)
+
+
+def _check_judged(path: Path, plan: Plan) -> None:
+    """A grid is of images or of targets, and has the keys, the metrics and the contestants of the one."""
+    kind = plan.judges
+    other = [name for name, spec in plan.datasets.items() if judged(spec) != kind]
+    if other:
+        found = f"{kind} ({', '.join(name for name in plan.datasets if name not in other)}) beside {', '.join(other)}"
+        raise ConfigError(path, "datasets", found, "images alone or targets alone; give each a grid of its own")
+    required, optional = KEYS[kind]
+    foreign = {key for keys in KEYS.values() for some in keys for key in some} - {*required, *optional}
+    legal = [key for key in _schema()["properties"] if key not in foreign]
+    check_keys(path, "", plan.grid, legal, required)
+    for index, metric in enumerate(plan.grid["metrics"]):
+        if metric not in METRICS[kind]:
+            raise ConfigError(path, f"metrics.{index}", describe(metric), f"a metric of {kind}", METRICS[kind])
+    for name, model in plan.models.items():
+        if model.judges != kind:
+            found = f"'{name}', which serves {model.judges}"
+            known = [other for other, model in plan.models.items() if model.judges == kind]
+            raise ConfigError(path, "models", found, f"contestants for {kind}, as the datasets of this grid are", known)
 
 
 def _names(path: Path, grid: dict, plan: Plan) -> None:
@@ -189,7 +250,10 @@ def _pair(path: Path, plan: Plan) -> None:
             elif external and dataset not in external["datasets"]:
                 plan.skipped.append((dataset, name, "the external contestant has nothing for it"))
             elif kind not in model.serves:
-                plan.skipped.append((dataset, name, f"serves {', '.join(model.serves)}, not {kind} images"))
+                what = "images" if model.judges == "images" else TARGETS
+                plan.skipped.append((dataset, name, f"serves {', '.join(model.serves)}, not {kind} {what}"))
+            elif model.truth and not spec["truth"]:
+                plan.skipped.append((dataset, name, "needs exact draws, and the target has none"))
             else:
                 seeds = plan.grid["seeds"]
                 if external and "{seed}" not in external["samples"]:

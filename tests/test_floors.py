@@ -14,7 +14,8 @@ FLOORS = [
     {"nets", "sampling"},
     {"densities"},
     {"model"},
-    {"models", "data", "metrics", "table", "figures"},
+    {"sampler"},
+    {"models", "samplers", "data", "metrics", "table", "figures"},
     {"stages"},
     {"contract", "catalogue"},
     {"plan"},
@@ -79,7 +80,7 @@ def test_forbidden_imports(path):
         "commands",
     }:
         assert "torch" not in roots
-    if room(path) in {"models", "nets", "sampling", "densities", "metrics", "table", "figures"}:
+    if room(path) in {"models", "samplers", "nets", "sampling", "densities", "metrics", "table", "figures"}:
         assert not roots & {"yaml", "time", "os"}, "no YAML, clock or environment below the stages"
 
 

@@ -131,3 +131,131 @@ def test_reading_does_not_change_what_was_read(tmp_path):
     before = copy.deepcopy(config.read(plan.REPOSITORY / "config/digits.yaml"))
     plan.read(plan.REPOSITORY / "config/digits.yaml")
     assert config.read(plan.REPOSITORY / "config/digits.yaml") == before
+
+
+TARGETS = {
+    "benchmark": "mine",
+    "datasets": ["two-modes", "modes"],
+    "models": ["base", "exact", "ais"],
+    "seeds": [0],
+    "metrics": ["logz"],
+    "budgets": [64],
+    "groups": 2,
+    "draws": 16,
+}
+
+
+def read_targets(tmp_path, **changes):
+    path = tmp_path / "mine.yaml"
+    given = {key: value for key, value in {**TARGETS, **changes}.items() if value is not None}
+    path.write_text(yaml.safe_dump(given))
+    return plan.read(path)
+
+
+def test_the_grid_of_targets_is_valid_and_holds_its_controls():
+    planned = plan.read(plan.REPOSITORY / "config/sampling.yaml")
+    assert {"base", "exact"} <= set(planned.models) and planned.judges == "targets"
+    reasons = {(dataset, model): reason for dataset, model, reason in planned.skipped}
+    assert reasons["cox", "exact"] == "needs exact draws, and the target has none"
+
+
+def test_every_target_and_sampler_binds_to_its_signatures(tmp_path):
+    targets, samplers = (
+        [p.stem for p in (plan.REPOSITORY / "config" / f).glob("*.yaml")] for f in ("targets", "samplers")
+    )
+    assert len(targets) >= 12 and len(samplers) >= 3
+    read_targets(tmp_path, datasets=targets, models=samplers)
+
+
+def test_a_family_has_every_combination_as_a_member(tmp_path):
+    (tmp_path / "map.yaml").write_text(
+        "target: gm.densities.targets.gaussian.RotatedGaussian\n"
+        "parameters: {rotation: 3}\nvary: {dim: [2, 8], condition: [1.0, 1.0e+4]}\n"
+    )
+    spec = read_targets(tmp_path, datasets=["map.yaml"]).datasets["map"]
+    assert list(spec["members"]) == [
+        "dim=2,condition=1",
+        "dim=2,condition=10000",
+        "dim=8,condition=1",
+        "dim=8,condition=10000",
+    ]
+    assert spec["members"]["dim=8,condition=1"] == {"rotation": 3, "dim": 8, "condition": 1.0}
+    assert list(read_targets(tmp_path).datasets["two-modes"]["members"]) == [""]
+
+
+def test_a_sampler_is_matched_with_the_kind_of_the_target(tmp_path):
+    planned = read_targets(tmp_path, datasets=["two-modes", "ising-torus"])
+    assert ("ising-torus", "ais", "serves density, not spins targets") in planned.skipped
+    assert [run[:2] for run in planned.runs] == [("two-modes", model) for model in TARGETS["models"]]
+
+
+def test_slices_of_targets_hold_only_what_a_job_depends_on(tmp_path):
+    one = read_targets(tmp_path)
+    other = read_targets(tmp_path, budgets=[64, 128], metrics=["logz", "ess"], models=["ais", "base"])
+    run = {"dataset": "modes", "model": "ais", "seed": "0"}
+    for stage in ("prepare", "ruler", "train", "sample", "embed"):
+        assert one.spec(stage, **run) == other.spec(stage, **run)
+    for stage in ("score", "evaluate"):
+        assert one.spec(stage, **run) != other.spec(stage, **run)
+    assert all(json.loads(one.spec(stage, **run))["grid"] == "targets" for stage in ("prepare", "evaluate", "report"))
+    assert one.code("train", **run) != one.code("train", **run | {"model": "base"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"datasets": ["two-modes", "digits"]}, "images alone or targets alone"),
+        ({"models": ["ais", "vae"]}, "'vae', which serves images(.|\n)*legal: +ais"),
+        ({"nets": ["pca"]}, "unknown key 'nets'(.|\n)*legal:.*budgets"),
+        ({"budgets": None}, "no key 'budgets'"),
+        ({"groups": 1}, "groups"),
+        ({"metrics": ["logz", "frechet"]}, r"metrics\.1(.|\n)*a metric of targets(.|\n)*legal: +logz"),
+        ({"datasets": ["two-mode"]}, "unknown dataset 'two-mode'(.|\n)*did you mean 'two-modes'"),
+        ({"models": ["exat"]}, "did you mean 'exact'"),
+    ],
+)
+def test_mistakes_in_a_grid_of_targets(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_targets(tmp_path, **changes)
+    assert "mine.yaml" in str(caught.value)
+
+
+def test_a_grid_of_images_refuses_samplers_and_their_keys(tmp_path):
+    with pytest.raises(ConfigError, match="'ais', which serves targets"):
+        read(tmp_path, models=["vae", "ais"])
+    with pytest.raises(ConfigError, match="unknown key 'budgets'"):
+        read(tmp_path, budgets=[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("parameters: {dmi: 2}", r"parameters\.dmi(.|\n)*did you mean 'dim'(.|\n)*legal:.*condition"),
+        ("parameters: {dim: 2.5}", r"parameters\.dim(.|\n)*a value of type int"),
+        ("parameters: {dim: 2}\nvary: {dim: [2]}", r"vary\.dim(.|\n)*one of the two"),
+        ("vary: {dim: [2, many]}", r"vary\.dim(.|\n)*a value of type int"),
+        ("vary: {dim: 2}", r"vary\.dim(.|\n)*a list of different values"),
+        ("vary: {dim: [2, 2]}", "a list of different values"),
+        ("parameters: {}", "no key 'dim'"),
+        ("paramters: {dim: 2}", "did you mean 'parameters'"),
+        ("parameters: {dim: 2}\ndraws: 1", "draws(.|\n)*2 or more"),
+        ("parameters: {dim: 2}\nseed: x", "seed(.|\n)*a whole number"),
+    ],
+)
+def test_mistakes_in_a_target(tmp_path, text, message):
+    (tmp_path / "bad.yaml").write_text(f"target: gm.densities.targets.gaussian.RotatedGaussian\n{text}\n")
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_targets(tmp_path, datasets=["bad.yaml"])
+    assert "bad.yaml" in str(caught.value)
+
+
+def test_mistakes_in_the_class_of_a_target_or_a_sampler(tmp_path):
+    (tmp_path / "bad.yaml").write_text("target: gm.densities.targets.gausian.RotatedGaussian\n")
+    with pytest.raises(ConfigError, match=r"no module(.|\n)*legal:.*gm\.densities\.targets\.gaussian"):
+        read_targets(tmp_path, datasets=["bad.yaml"])
+    (tmp_path / "worse.yaml").write_text("class: gm.samplers.annealed.AIS\nscore: {budget: 7}\n")
+    with pytest.raises(ConfigError, match=r"score\.budget(.|\n)*unknown key"):
+        read_targets(tmp_path, models=["base", "worse.yaml"])
+    (tmp_path / "kernel.yaml").write_text("class: gm.samplers.annealed.AIS\nmodel: {kernel: gibbs}\n")
+    with pytest.raises(ConfigError, match=r"model\.kernel(.|\n)*mala"):
+        read_targets(tmp_path, models=["base", "kernel.yaml"])

@@ -9,8 +9,9 @@ from gm.densities.copula import Copula
 from gm.sampling.anneal import ais
 from gm.sampling.chain import run
 from gm.sampling.langevin import MALA
-from gm.sampling.logz import LogZ, normaliser
+from gm.sampling.logz import LogZ
 from gm.sampling.path import Geometric
+from gm.sampling.sandwich import normaliser
 from gm.sampling.tune import tune
 
 

@@ -12,7 +12,8 @@ from gm.rng import stream
 from gm.sampling.anneal import ais
 from gm.sampling.chain import run
 from gm.sampling.gibbs import BlockGibbs, uniforms
-from gm.sampling.logz import LogZ, sandwich
+from gm.sampling.logz import LogZ
+from gm.sampling.sandwich import sandwich
 
 
 def annealed_log_z(

@@ -124,3 +124,36 @@ class Geometric:
         """Gradient of log pi_lam per row, shape `[..., d]`."""
         lam = torch.as_tensor(lam, dtype=state.du.dtype, device=state.du.device)[..., None]
         return torch.lerp(state.du[..., 0, :], state.du[..., 1, :], lam)
+
+
+class Single:
+    """One density alone, for chains at the target: half the work of a path, whose `lam` has no effect here.
+
+    States carry one log density, `u` of shape `[..., 1]` and `du` `[..., 1, d]`.
+
+    Arguments:
+        target: log p, row-wise `[..., d] -> [...]`, unnormalised.
+
+    Example:
+        >>> path = Single(StandardNormal())
+        >>> state = path.init(torch.ones(3, 2))
+        >>> path.gradient(state, 1.0)[0].tolist()
+        [-1.0, -1.0]
+    """
+
+    def __init__(self, target: LogDensity) -> None:
+        self.target = target
+
+    def init(self, x: Tensor) -> State:
+        """The log density and its gradient at `x`, shape `[..., d]`: one gradient evaluation per row."""
+        x = x.detach()
+        u, du = value_and_grad(self.target, x)
+        return State(x, u[..., None], du[..., None, :])
+
+    def log_prob(self, state: State, lam: float | Tensor) -> Tensor:
+        """log p per row, float64, shape `[...]`."""
+        return state.u[..., 0]
+
+    def gradient(self, state: State, lam: float | Tensor) -> Tensor:
+        """Gradient of log p per row, shape `[..., d]`."""
+        return state.du[..., 0, :]

@@ -55,10 +55,15 @@ def progress(path: Path, every: float = 1.0) -> Callable[[int, int], None]:
     return log
 
 
+def module_of(stage: str, spec: dict) -> str:
+    """The module of a verb: a job of a grid of targets says so in its spec."""
+    return f"gm.stages.sampling.{stage}" if spec.get("grid") == "targets" else f"gm.stages.{stage}"
+
+
 def roots_of(stage: str, spec: dict) -> tuple[str, ...]:
-    """Where the code of a job begins: its stage, and the model or data source that its spec names."""
-    roots = [f"gm.stages.{stage}"]
-    for key in ("class", "source"):
+    """Where the code of a job begins: its stage, and the contestant, data source or target that its spec names."""
+    roots = [module_of(stage, spec)]
+    for key in ("class", "source", "target"):
         if key in spec:
             roots.append(source.split(spec[key])[0])
     return tuple(roots)

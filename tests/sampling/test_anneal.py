@@ -11,8 +11,8 @@ from gm.sampling.anneal import ais
 from gm.sampling.hamiltonian import HMC
 from gm.sampling.kernels import Info
 from gm.sampling.langevin import MALA, TULA, ULA
-from gm.sampling.logz import sandwich
 from gm.sampling.path import Geometric
+from gm.sampling.sandwich import sandwich
 
 LAMS = torch.tensor([0.0, 0.15, 0.4, 0.7, 1.0], dtype=torch.float64)
 KERNELS = {"mala": lambda path: MALA(path, 1.1), "hmc": lambda path: HMC(path, 0.7, length=2)}

@@ -9,8 +9,8 @@ from problems import generator
 from torch import Tensor
 
 from gm.sampling.hamiltonian import HMC
-from gm.sampling.logz import normaliser
 from gm.sampling.path import Analytic, Geometric
+from gm.sampling.sandwich import normaliser
 from gm.sampling.whiten import Autoregressive, explore
 
 

@@ -12,7 +12,7 @@ from gm.sampling.anneal import ais
 from gm.sampling.chain import run
 from gm.sampling.gibbs import BlockGibbs, Units
 from gm.sampling.kernels import Info
-from gm.sampling.logz import sandwich
+from gm.sampling.sandwich import sandwich
 
 STATES = torch.tensor(list(product((-1.0, 1.0), repeat=4)), dtype=torch.float64)
 RING = IsingChain(dim=4, coupling=0.7, field=0.3, periodic=True)

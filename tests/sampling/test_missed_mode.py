@@ -8,8 +8,9 @@ from problems import Mixture, generator
 
 from gm.sampling.anneal import ais
 from gm.sampling.langevin import MALA
-from gm.sampling.logz import LogZ, normaliser, one_sided, sandwich
+from gm.sampling.logz import LogZ, one_sided
 from gm.sampling.path import Geometric
+from gm.sampling.sandwich import normaliser, sandwich
 from gm.sampling.smc import waste_free
 
 

@@ -1,13 +1,18 @@
 CATEGORIES = {
-    "coverage": "Overview",
-    "samples": "Samples",
-    "likelihood": "Likelihood",
-    "ladder": "Likelihood",
-    "fidelity": "Fidelity",
-    "roc": "Outliers",
-    "auroc": "Outliers",
-    "training": "Training",
-    "cost": "Cost",
+    "images": {
+        "coverage": "Overview",
+        "samples": "Samples",
+        "likelihood": "Likelihood",
+        "ladder": "Likelihood",
+        "fidelity": "Fidelity",
+        "roc": "Outliers",
+        "auroc": "Outliers",
+        "training": "Training",
+        "cost": "Cost",
+    },
+    "targets": {
+        "coverage": "Overview",
+    },
 }
 
 
@@ -32,7 +37,7 @@ rule report:
                 category=category,
                 labels={"figure": figure, "dataset": "{dataset}"},
             )
-            for figure, category in CATEGORIES.items()
+            for figure, category in CATEGORIES[PLAN.judges].items()
         ],
     log:
         f"{ROOT}/report.log",

@@ -4,7 +4,7 @@ from problems import generator, z_score
 
 from gm.densities.targets.boltzmann import RBM, DigitsRBM
 from gm.sampling.anneal import ais
-from gm.sampling.logz import sandwich
+from gm.sampling.sandwich import sandwich
 
 
 def states(n: int) -> torch.Tensor:
