@@ -25,13 +25,14 @@ SAMPLERS = {
     "chain": ("chains", ("none", "heuristic"), 0.5, 1.0, 1.3),
     "boaster": ("tempered", ("certified", "certified"), 0.5, 1.0, 1.0),
 }
-MEMBERS = {f"dim={d},condition={c}": {"dim": d, "condition": c} for d in (2, 8, 32) for c in (1, 100)}
+# The workflow passes JSON with sorted keys: members and parameters come in the order of strings.
+MEMBERS = {f"dim={d},condition={c}": {"dim": d, "condition": c} for d in (2, 32, 8) for c in (1, 100)}
 TARGETS_OF = {"modes": [""], "dark": [""], "dark-twin": [""], "boxes": list(MEMBERS)}
 
 
 def specification():
     families = {name: {"vary": {}, "members": {"": {}}} for name in TARGETS_OF}
-    families["boxes"] = {"vary": {"dim": [2, 8, 32], "condition": [1, 100]}, "members": MEMBERS}
+    families["boxes"] = {"vary": {"condition": [1, 100], "dim": [2, 8, 32]}, "members": MEMBERS}
     return {
         "benchmark": "synthetic",
         "datasets": list(TARGETS_OF),
@@ -192,6 +193,21 @@ def test_scaling_is_that_put_in(tree):
             middle, half = float(row["exponent"]), (float(row["high"]) - float(row["low"])) / 2
             assert abs(middle - float(row["theory"])) < 2 * half < 1
             assert int(row["cells"]) + int(row["left_out"]) == 12
+
+
+def test_the_difficulty_map_puts_each_member_in_its_place(tree, monkeypatch):
+    from gm.stages.results import Tree
+    from gm.stages.sampling import pictures
+
+    root, spec = tree
+    seen = []
+    monkeypatch.setattr(pictures.draw_maps, "difficulty", lambda *found: seen.extend(found))
+    row = {"low": None, "high": 1.0}
+    pools = {("boxes", member, model): {"rmse/8000": row | {"value": given["dim"] + given["condition"] / 1000},
+             "cover/8000": row} for member, given in MEMBERS.items() for model in SAMPLERS}  # fmt: skip
+    pictures.of_family(Tree(root, spec), "boxes", pools)
+    assert seen[1:] == [("dim", [2, 8, 32]), ("condition", ["1", "100"])]
+    assert seen[0][0]["values"].tolist() == [[2.001, 2.1], [8.001, 8.1], [32.001, 32.1]]
 
 
 def test_what_cannot_be_told_from_the_exact_control_is_said(tree):

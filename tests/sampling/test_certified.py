@@ -100,9 +100,9 @@ def test_a_phi4_chain_of_a_thousand_sites() -> None:
         x0,
         groups=16,
         chains=4,
-        temperatures=2400,
+        temperatures=1000,
         pilot=32,
-        make=partial(make, length=8),
+        make=partial(make, length=16),
         target_accept=0.8,
         generator=generator(20),
     )
