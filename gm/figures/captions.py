@@ -74,3 +74,72 @@ CAPTIONS = {
         "one evaluation of a large network costs more than one of a small one."
     ),
 }
+
+# The same of the benchmark of samplers; coverage is common to both.
+TARGETS = {
+    "coverage": CAPTIONS["coverage"],
+    "overview": (
+        "Root mean square error of log Z at the largest budget, in nats, over the replicates of all seeds: "
+        "samplers (rows) by targets of known log Z (columns); dark is small, colours end at 10 nats. A "
+        "cross marks cells whose published intervals hold the truth less often than 95 % of the time "
+        "(Clopper-Pearson, 95 %). Conclude: which sampler solves which target, and where an error is not "
+        "owned up to. Do not rank two samplers by colour: intervals are in the tables of each target, and "
+        "budgets count evaluations, not seconds."
+    ),
+    "logz": (
+        "Left, the error of log Z at the largest budget: replicates of all seeds (faint dots), their mean "
+        "with its 95 % interval (line), and the mean published interval as a pale bar whose ends are filled "
+        "where exact or certified by a theorem, open where heuristic; an arrow leaves the axis, and the "
+        "mean stands at the right; wide intervals are cut at the frame. Right, the root mean square error "
+        "against counted evaluations of one replicate, with 95 % intervals; controls are grey and dashed; "
+        "the dotted line has the slope -1/2 of independent draws. Where log Z is not known, errors are from "
+        "the median sampler, and the right panel shows the spread of replicates alone. Conclude: who is "
+        "right, who says so, and what a larger budget buys. Do not take a small spread for a small error: a "
+        "sampler that misses a mode repeats itself well."
+    ),
+    "honesty": (
+        "Left, the share of published intervals that hold the true log Z, at the largest budget, over all "
+        "targets, members of families and replicates, with Clopper-Pearson 95 % intervals; dashed, 95 %. "
+        "Middle, the width of those intervals: median over targets (dot), quartiles (line), one tick a "
+        "target. Right, the share of certified lower and upper ends that hold, by themselves; dashed, the "
+        "level that the theorem promises at least. Conclude: a sampler is honest when its dots are not "
+        "below the dashed lines, and useful when its intervals are narrow as well. Do not blame a certified "
+        "end for a heuristic one: an interval fails when either end does. Shares are of this mixture of "
+        "targets, and replicates of one seed share a pilot."
+    ),
+    "efficiency": (
+        "Effective draws per gradient evaluation: the number of independent exact draws whose first two "
+        "moments would be as wrong in mean square, divided by the evaluations of one replicate; samplers "
+        "(rows) by targets (columns), dark is many. Bias counts as error, so a biased sampler is not "
+        "flattered. Pilots are not counted here; the figure of evaluations has them. Grey: no draws, no "
+        "exact draws to compare with, or no gradients spent. Conclude: what one gradient buys. Do not read "
+        "it where the number of effective draws is near 1 or near the size of the reference: moments then "
+        "say little."
+    ),
+    "draws": (
+        "Draws of one replicate beside exact ones: effective draws by the error of moments, the same per "
+        "gradient evaluation, the total variation error of mode weights, and sliced Wasserstein and maximum "
+        "mean discrepancies as multiples of those of as many exact draws. Dots are means over replicates of "
+        "all seeds, lines 95 % intervals, cut at the frame; dashed lines are what exact draws have on "
+        "average, grey bands the middle 95 % of 200 sets of them. Conclude: a sampler whose interval holds "
+        "the dashed line is not distinguishable from exact draws at this number. Do not conclude that it is "
+        "exact: few draws tell little, and no single distance sees everything. The exact control must stand "
+        "at the line; where it does not, the ruler is bent."
+    ),
+    "difficulty": (
+        "Root mean square error of log Z at the largest budget over a family of targets, in nats: one panel "
+        "per sampler, one cell per member; all panels share the colours, which end at 10 nats. A cross "
+        "marks members whose published intervals hold the truth less often than 95 % of the time, a dash "
+        "those without a result. Conclude: in which direction a sampler gives way, and how early; the table "
+        "of exponents gives the rates. Do not extrapolate an exponent beyond the members it was fitted on, "
+        "nor into cells whose error is no longer small."
+    ),
+    "evals": (
+        "Counted evaluations of the pilot of one run, of one estimate of log Z at the largest budget "
+        "(dashed), and of the draws of one replicate: median over targets (dot), quartiles (line), one tick "
+        "a target. Every row of a batch counts one. A sampler without a dot spends none. Conclude: whether "
+        "budgets were kept, and what tuning costs beside the estimate that it serves; a pilot is shared by "
+        "all replicates of its run. Do not read it as time: seconds are in cost.csv, and depend on the "
+        "machine."
+    ),
+}

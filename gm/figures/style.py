@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 # Okabe and Ito, Color Universal Design, 2008: told apart by every common kind of colour vision.
 FAMILY = {"control": "#6b6b6b", "kl": "#0072B2", "maxent": "#D55E00", "vae": "#009E73"}
+FAMILY |= {"annealed": "#0072B2", "tempered": "#D55E00", "chains": "#009E73", "importance": "#E69F00"}
 OTHER = "#CC79A7"
 STATUS = {"ok": "#bfe3d0", "part": "#fbe3a6", "failed": "#f2b8a6", "skipped": "#eeeeee", "missing": "#d9c2e0"}
 SOLID = ("exact", "certified", "estimate", "count")

@@ -59,8 +59,7 @@ class Chains(Piloted):
 class LocalGlobal(Chains):
     """Ex2MCMC: independent proposals of the fitted base, resampled by weight, then Langevin moves.
 
-    Its log Z is that of the importance weights of the same base, for a certified lower end; the upper one, two standard
-    errors above the point value, is heuristic.
+    Its log Z is that of the importance weights of the same base, for a certified lower end; the upper one is heuristic.
 
     Reference: Samsonov, Lagutin, Gabrie, Durmus, Naumov and Moulines, Local-global MCMC kernels: the best of both
     worlds, 2022.
@@ -69,11 +68,20 @@ class LocalGlobal(Chains):
         proposals: points to choose from, the current one among them.
         chains, burn: see `Chains`.
         blocks: independent blocks of weights in a replicate, the R of `gm.sampling.logz.certify`.
+        alpha: failure probability of the certified end.
     """
 
-    def __init__(self, *, proposals: int = 8, chains: int = 16, burn: float = 0.25, blocks: int = 16) -> None:
+    def __init__(
+        self,
+        *,
+        proposals: int = 8,
+        chains: int = 16,
+        burn: float = 0.25,
+        blocks: int = 16,
+        alpha: float = 0.05,
+    ) -> None:
         super().__init__(kernel="mala", chains=chains, burn=burn)
-        self.proposals, self.blocks = proposals, blocks
+        self.proposals, self.blocks, self.alpha = proposals, blocks, alpha
 
     def make(self, path: Geometric, step: float) -> Kernel:
         """The kernel at a step."""

@@ -15,7 +15,7 @@ ROWS = 512
 class NEO(Piloted):
     """Orbits of a conformal leapfrog map from draws of the fitted base, one weight per orbit, E[w] = Z.
 
-    The lower end of log Z is certified; the upper one, two standard errors above the point value, is heuristic.
+    The lower end of log Z is certified; the upper one is heuristic.
 
     Reference: Thin, Janati El Idrissi, Le Corff, Ollion, Moulines, Doucet, Durmus and Robert, NEO: non equilibrium
     sampling on the orbits of a deterministic transform, 2021.

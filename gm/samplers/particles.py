@@ -15,7 +15,7 @@ class SMC(Piloted):
     """Tempered particles, resampled at every temperature, all states of the chains kept.
 
     A replicate has `islands` independent runs. Each run's estimate of Z is unbiased, so that the lower end of log Z is
-    certified; the upper one, two standard errors above the point value, is heuristic.
+    certified; the upper one is heuristic.
 
     Reference: Dau and Chopin, Waste-free sequential Monte Carlo, 2022.
 

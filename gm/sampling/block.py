@@ -69,12 +69,14 @@ class Block:
         # a number would be a constant of the compiled code
         lam = torch.as_tensor(lam, dtype=torch.float64, device=state.x.device)
         accept, evals, divergent = 0.0, 0, 0
-        for start in range(0, n, self.moves):
-            moves = min(self.moves, n - start)
-            noise = [self.kernel.noise(state, generator=generator) for _ in range(moves)]
-            step = self._transitions if moves < self.moves else self._block
-            state, info = step(state, lam, noise)
-            accept, evals, divergent = accept + info.accept, evals + info.evals, divergent + info.divergent
+        # int(tensor), the count of divergent proposals, stays in the graph; the limit is one for all blocks together
+        with torch._dynamo.config.patch(capture_scalar_outputs=True, recompile_limit=64):
+            for start in range(0, n, self.moves):
+                moves = min(self.moves, n - start)
+                noise = [self.kernel.noise(state, generator=generator) for _ in range(moves)]
+                step = self._transitions if moves < self.moves else self._block
+                state, info = step(state, lam, noise)
+                accept, evals, divergent = accept + info.accept, evals + info.evals, divergent + info.divergent
         return state, Info(accept / n, evals, divergent)
 
     def _transitions(self, state: State, lam: Tensor, noise: list[Noise]) -> tuple[State, Info]:
@@ -90,12 +92,10 @@ class Block:
         try:
             if self._compiled is None:
                 self._compiled = torch.compile(self._transitions, fullgraph=True, dynamic=False, options=OPTIONS)
-            # int(tensor), the count of divergent proposals, stays in the graph
-            with torch._dynamo.config.patch(capture_scalar_outputs=True, recompile_limit=64):
-                return self._compiled(state, lam, noise)
+            return self._compiled(state, lam, noise)
         # what is raised depends on what is missing; an error of the kernel itself is raised again by the plain run
-        except RuntimeError as error:
+        except (RuntimeError, torch._dynamo.exc.FailOnRecompileLimitHit) as error:
             self._eager = True
-            why = str(error).strip().splitlines()[0]
-            warnings.warn(f"blocks of {type(self.kernel).__name__} run uncompiled: {why}", stacklevel=3)
+            why = (str(error).strip() or repr(error)).splitlines()[0]
+            warnings.warn(f"blocks of {type(self.kernel).__name__} run uncompiled: {why}", stacklevel=4)
             return self._transitions(state, lam, noise)

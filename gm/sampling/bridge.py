@@ -8,10 +8,9 @@ order; rounds may depend on each other, and so may the rungs of one round.
 import math
 
 import torch
-from scipy.special import stdtrit
 from torch import Tensor
 
-from gm.sampling.logz import LogZ, certify
+from gm.sampling.logz import LogZ, certify, student
 
 
 def works(V: Tensor, lams: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,7 +93,7 @@ def thermodynamic_integration(
         low = high = span * math.sqrt(math.log(1 / alpha) * squares / (2 * left.numel()))
         kind = "certified"
     else:
-        quantile = _quantile(len(left), alpha)
+        quantile = student(len(left), alpha)
         low, high = quantile * _between(left), quantile * _between(right)
         kind = "heuristic"
     return LogZ(lower - low, upper + high, result.point, result.se, (kind, kind), alpha, result.ess, result.evals, note)
@@ -275,10 +274,6 @@ def _log_mean(log_w: Tensor, dim: int | tuple[int, ...]) -> Tensor:
     return log_w.logsumexp(dim) - torch.ones_like(log_w).sum(dim).log()
 
 
-def _quantile(replicas: int, alpha: float) -> float:
-    return float(stdtrit(replicas - 1, 1 - alpha / 2))
-
-
 def _between(psi: Tensor) -> float:
     return float(psi.mean(1).std() / math.sqrt(len(psi)))
 
@@ -293,5 +288,5 @@ def _interval(point: float, psi: Tensor, alpha: float, evals: dict[str, int] | N
     within = float(batches.var(1).mean().sqrt() / math.sqrt(batches.numel())) if batches.shape[1] > 1 else se
     note = f"standard error {se:.3g} between replicas, {within:.3g} within runs by batch means (gate: at most twice)"
     note += ", FAILED" if se > 2 * within else ""
-    half = _quantile(R, alpha) * se
+    half = student(R, alpha) * se
     return LogZ(point - half, point + half, point, se, ("heuristic", "heuristic"), alpha, ess, evals or {}, note)

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
+from scipy.special import stdtrit
 from torch import Tensor
 
 from gm.sampling.diagnostics import pareto_k
@@ -98,8 +99,15 @@ def effective_size(log_w: Tensor) -> float:
     return float((2 * log_mean(log_w.flatten()) - log_mean(2 * log_w.double().flatten())).exp())
 
 
+def student(groups: int, alpha: float) -> float:
+    """Student's quantile at 1 - alpha / 2 with `groups` - 1 degrees of freedom."""
+    return float(stdtrit(groups - 1, 1 - alpha / 2))
+
+
 def one_sided(log_w: Tensor, alpha: float, *, evals: dict[str, int] | None = None) -> LogZ:
-    """The interval that unbiased weights `[R, M]` give alone: lower end certified, upper end `point` + 2 se, heuristic.
+    """The interval that unbiased weights `[R, M]` give alone: lower end certified, upper end heuristic.
+
+    The upper end is `point` and so many standard errors as Student's quantile at 1 - alpha / 2 with R - 1 degrees says.
 
     For the islands of `gm.sampling.smc.waste_free`, `log_w` is `log_z[:, None]`.
 
@@ -110,9 +118,10 @@ def one_sided(log_w: Tensor, alpha: float, *, evals: dict[str, int] | None = Non
     if not math.isfinite(point):
         raise FloatingPointError(f"the mean of {log_w.numel()} weights is exp({point}); expected a positive number")
     lower, notes = certify(log_w, alpha), weight_notes(log_w)
+    upper = max(point + student(len(log_w), alpha) * se, lower) if len(log_w) > 1 else math.inf
     note = "; ".join([*notes, "upper end heuristic: mass that no run saw is missing from both ends"])
     kinds = ("certified", "heuristic")
-    return LogZ(lower, max(point + 2 * se, lower), point, se, kinds, alpha, effective_size(log_w), evals or {}, note)
+    return LogZ(lower, upper, point, se, kinds, alpha, effective_size(log_w), evals or {}, note)
 
 
 def failed(condition: bool) -> str:

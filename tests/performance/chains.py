@@ -113,7 +113,7 @@ def blackjax(name: str, unroll: int) -> Run:
 
 
 SIDES = {"gm": ours, "blackjax": blackjax}
-TRIED = {"gm": {"mala": (10,), "hmc": (4,)}, "blackjax": {"mala": (1, 4), "hmc": (1, 4)}}
+TRIED = {"gm": {"mala": (20,), "hmc": (5,)}, "blackjax": {"mala": (1, 4), "hmc": (1, 4)}}
 
 
 def worker(side: str, core: int) -> None:

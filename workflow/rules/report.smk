@@ -12,8 +12,18 @@ CATEGORIES = {
     },
     "targets": {
         "coverage": "Overview",
+        "overview": "Overview",
+        "logz": "log Z",
+        "honesty": "log Z",
+        "draws": "Draws",
+        "efficiency": "Draws",
+        "difficulty": "Difficulty",
+        "evals": "Cost",
     },
 }
+TABLES = ["summary", "paired", "checks", "status", "cost"]
+if PLAN.judges == "targets":
+    TABLES += ["pooled", "scaling"]
 
 
 rule report:
@@ -23,10 +33,7 @@ rule report:
         ruler=[f"{ROOT}/{d}/ruler/features.json" for d in PLAN.datasets],
     output:
         table=f"{ROOT}/table.csv",
-        tables=[
-            f"{ROOT}/{n}.csv"
-            for n in ("summary", "paired", "checks", "status", "cost")
-        ],
+        tables=[f"{ROOT}/{name}.csv" for name in TABLES],
         record=f"{ROOT}/table.json",
         page=f"{ROOT}/report/index.html",
         figures=[

@@ -1,5 +1,7 @@
 """The figures of a grid of targets, from pooled numbers."""
 
+import itertools
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,7 +16,7 @@ from gm.stages.results import Row, Tree
 from gm.table import targets, views
 
 LARGE = 250_000
-ALARM = 0.95
+LEVEL = 0.95
 
 
 def draw(
@@ -62,7 +64,7 @@ def whole(tree: Tree, pools: dict, facts: dict, cells: list[Row], alpha: float) 
         texts = {}
         for (i, j), value in np.ndenumerate(values):
             cover = pools.get((shown[j], "", models[i]["name"]), {}).get(f"cover/{budget}")
-            if name == "overview" and cover is not None and cover["high"] < ALARM:
+            if name == "overview" and cover is not None and cover["high"] < LEVEL:
                 texts[i, j] = f"{draw_maps.text_of(value)} ×"
         found[name] = draw_maps.matrix(models, shown, values, texts, label=label, better=better)
     found["honesty"] = honesty(models, pools, budget, alpha)
@@ -166,23 +168,25 @@ def panels_of(tree: Tree, facts: Row, law: dict) -> list[Row]:
 
 
 def of_family(tree: Tree, dataset: str, pools: dict) -> dict:
-    """The difficulty map of a family."""
-    vary, members = tree.spec["families"][dataset]["vary"], list(tree.spec["families"][dataset]["members"])
-    (first, down), *rest = vary.items()
-    across = list(dict.fromkeys(member.partition(",")[2] for member in members))
-    second = ", ".join(name for name, _ in rest) or "target"
-    labels = [", ".join(part.partition("=")[2] for part in name.split(",")) or dataset for name in across]
+    """The difficulty map of a family: its dimension, or else its first parameter, by the others."""
+    vary, members = tree.spec["families"][dataset]["vary"], tree.spec["families"][dataset]["members"]
+    first = "dim" if "dim" in vary else next(iter(vary))
+    rest = [name for name in vary if name != first]
+    across = list(itertools.product(*(vary[name] for name in rest)))
+    labels = [", ".join(f"{v:g}" if isinstance(v, int | float) else str(v) for v in place) for place in across]
     budget, panels = max(tree.spec["budgets"]), []
     for model, about in tree.models(dataset).items():
-        values, texts = np.full((len(down), len(across)), np.nan), {}
-        for place, member in enumerate(members):
-            at = divmod(place, len(across))
-            row = pools[dataset, member, model].get(f"rmse/{budget}")
+        values, texts = np.full((len(vary[first]), len(across)), np.nan), {}
+        for member, given in members.items():
+            at = vary[first].index(given[first]), across.index(tuple(given[name] for name in rest))
+            rows = pools[dataset, member, model]
+            row = rows.get(f"rmse/{budget}")
             values[at] = np.nan if row is None else row["value"]
             if row is None:
                 texts[at] = "–"
-            elif pools[dataset, member, model][f"cover/{budget}"]["high"] < ALARM:
+            elif rows[f"cover/{budget}"]["high"] < LEVEL:
                 texts[at] = f"{draw_maps.text_of(row['value'])} ×"
         if np.isfinite(values).any():
             panels.append({"name": model, "family": about["family"], "values": values, "texts": texts})
-    return {"difficulty": draw_maps.difficulty(panels, (first, down), (second, labels))} if panels else {}
+    place = (first, vary[first]), (", ".join(rest), labels)
+    return {"difficulty": draw_maps.difficulty(panels, *place)} if panels else {}
