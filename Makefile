@@ -9,7 +9,7 @@ CORES ?= $(shell nproc)
 export OMP_NUM_THREADS := 1
 export MPLBACKEND := agg
 
-.PHONY: run test quick lint doctest clean help
+.PHONY: run test quick lint doctest test-mutations clean help
 
 run: $(VENV)/.ready
 	@$(BIN)/gm run $(GRID) --cores $(CORES)
@@ -29,6 +29,9 @@ lint: $(VENV)/.ready
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python tests/lint_workflow.py
 
+test-mutations: $(VENV)/.ready
+	$(BIN)/python tests/mutations/run.py --cores $(CORES)
+
 clean:
 	rm -rf results/digits .snakemake
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
@@ -37,6 +40,7 @@ help:
 	@echo "make               set up and run the benchmark GRID=$(GRID) on CORES=$(CORES) cores"
 	@echo "make test          lint, doctests and all tests"
 	@echo "make quick         the quick tests"
+	@echo "make test-mutations  put named defects into the code, one at a time: a test must notice each"
 	@echo "make lint          ruff, snakefmt, snakemake --lint"
 	@echo "make clean         remove what 'make' made of the default benchmark"
 

@@ -85,7 +85,7 @@ def made(tmp_path_factory):
         (mine / f"{name}.yaml").write_text(text)
     (mine / "own.py").write_text(OWN)
     (mine / "broken.yaml").write_text("class: own.py:Broken\n")
-    quick = "class: gm.samplers.annealed.AIS\nmodel: {blocks: 8, chains: 2}\nfit: {population: 16, rounds: 1, pilot: 16}\n"
+    quick = "class: gm.samplers.annealed.AIS\nmodel: {blocks: 8, chains: 2}\nfit: {population: 16, rounds: 1}\n"
     (mine / "quick.yaml").write_text(quick)
     return folder, make(folder)
 

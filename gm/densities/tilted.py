@@ -1,6 +1,7 @@
 """Tilted densities: q0 times exp(-f), the one object behind energy-based and maximum-entropy models."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +9,12 @@ from torch import Tensor, nn
 from gm.densities.copula import Copula
 from gm.sampling.anneal import ais
 from gm.sampling.chain import run
+from gm.sampling.hamiltonian import HMC
 from gm.sampling.langevin import MALA
 from gm.sampling.logz import LogZ
 from gm.sampling.path import Geometric
 from gm.sampling.sandwich import normaliser
+from gm.sampling.smc import systematic
 from gm.sampling.tune import tune
 
 
@@ -99,7 +102,7 @@ class Tilted(nn.Module):
         plan = tune(path, MALA, pilot, temperatures, target_accept=0.574, generator=generator)
         base = self.draw_base(excess * n, generator=generator)
         runs = ais(path, lambda t: MALA(path, plan.steps[t]), plan.lams, base, generator=generator, log=log)
-        keep = _systematic(runs.log_w, n, generator=generator)
+        keep = systematic(runs.log_w[None], n, generator=generator)[0]
         kernel, state = MALA(path, plan.steps[-1]), path.init(runs.state.x[keep])
         state, info = run(kernel, state, moves, generator=generator)
         return state.x, {"gradient": plan.evals + runs.evals + n + info.evals}
@@ -108,19 +111,19 @@ class Tilted(nn.Module):
         self,
         starts: Tensor | None = None,
         *,
-        groups: int = 32,
-        chains: int = 8,
-        temperatures: int = 500,
+        chains: int = 256,
+        temperatures: int = 280,
         alpha: float = 0.05,
         generator: torch.Generator,
         log: Callable[[int, int], None] | None = None,
     ) -> LogZ:
         """log Z by annealing from q0, lower end certified, upper end heuristic (see the class).
 
+        Transitions are Hamiltonian, of two leapfrog steps.
+
         Arguments:
             starts: where reverse runs start, w `[n, D]`, from the model's own long chains; None: the forward ends.
-            groups: R, independent groups.
-            chains: M, chains averaged in each group.
+            chains: n in each direction, which a pilot splits into groups (`gm.sampling.groups.split`).
             temperatures: T.
             alpha: failure probability of the certified end.
             generator: source of all noise.
@@ -133,23 +136,15 @@ class Tilted(nn.Module):
             FloatingPointError: if a weight is not finite.
         """
         pilot = 64
-        base = self.draw_base(groups * chains + pilot, generator=generator)
         return normaliser(
             self.path(),
-            base,
+            self.draw_base(chains + pilot, generator=generator),
             starts,
-            groups=groups,
-            chains=chains,
             temperatures=temperatures,
             alpha=alpha,
             generator=generator,
             pilot=pilot,
+            make=partial(HMC, length=2),
+            target_accept=0.7,
             log=log,
         )
-
-
-def _systematic(log_w: Tensor, n: int, *, generator: torch.Generator) -> Tensor:
-    """`n` indices, index i appearing n w_i / sum(w) times up to rounding: one uniform shifts a regular grid."""
-    edges = log_w.softmax(0).cumsum(0)
-    grid = (torch.arange(n, device=log_w.device) + torch.rand((), generator=generator).to(edges)) / n
-    return torch.searchsorted(edges, grid * edges[-1], right=True).clamp(max=len(log_w) - 1)

@@ -170,28 +170,21 @@ class EBM(Model):
         self,
         y: Tensor,
         *,
-        groups: int = 32,
-        chains: int = 8,
-        temperatures: int = 500,
+        chains: int = 256,
+        temperatures: int = 280,
         alpha: float = 0.05,
         generator: torch.Generator,
     ) -> Bounds:
         """log q0(y) - f(w(y)) minus an interval for log Z: upper end certified, lower end heuristic (`Tilted`).
 
         Arguments:
-            groups: R, independent groups of annealed chains.
-            chains: M, chains averaged in each group.
+            chains: annealed in each direction, split into groups by a pilot.
             temperatures: T.
             alpha: failure probability of the certified end.
         """
         try:
             log_z = self.density.log_z(
-                self.pool,
-                groups=groups,
-                chains=chains,
-                temperatures=temperatures,
-                alpha=alpha,
-                generator=generator,
+                self.pool, chains=chains, temperatures=temperatures, alpha=alpha, generator=generator
             )
         except FloatingPointError as error:
             raise Diverged(str(error)) from error

@@ -172,28 +172,21 @@ class MaxEnt(Model):
         self,
         y: Tensor,
         *,
-        groups: int = 32,
-        chains: int = 4,
-        temperatures: int = 300,
+        chains: int = 128,
+        temperatures: int = 140,
         alpha: float = 0.05,
         generator: torch.Generator,
     ) -> Bounds:
         """log q0(y) - lambda . T(w(y)) minus an interval for log Z: upper end certified, lower heuristic (`Tilted`).
 
         Arguments:
-            groups: R, independent groups of annealed chains.
-            chains: M, chains averaged in each group.
+            chains: annealed in each direction, split into groups by a pilot.
             temperatures: T of the annealing.
             alpha: failure probability of the certified end.
         """
         try:
             log_z = self.density.log_z(
-                self.pool,
-                groups=groups,
-                chains=chains,
-                temperatures=temperatures,
-                alpha=alpha,
-                generator=generator,
+                self.pool, chains=chains, temperatures=temperatures, alpha=alpha, generator=generator
             )
         except FloatingPointError as error:
             raise Diverged(str(error)) from error

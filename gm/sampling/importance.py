@@ -22,7 +22,7 @@ class Gaussian(NamedTuple):
 
     def at(self, eps: Tensor) -> Tensor:
         """z = m + L eps, for eps `[K, *batch, d]`."""
-        return self.mean + (self.factor @ eps[..., None])[..., 0]
+        return self.mean + (eps[..., None, :] @ self.factor.mT)[..., 0, :]
 
     def log_weight(self, log_joint: Callable[[Tensor], Tensor], eps: Tensor) -> Tensor:
         """log p(x, z) - log N(z; m, L L') at z = m + L eps, float64 `[K, *batch]`."""
@@ -69,9 +69,9 @@ def fit(log_joint: Callable[[Tensor], Tensor], q: Gaussian, points: Design) -> t
     .. math:: \log w(m + L \epsilon) \approx c + b' \epsilon - \tfrac12 \epsilon' B \epsilon, \qquad
         m \leftarrow m + L A^{-1} b, \quad L L' \leftarrow L A^{-1} L', \quad A = I + B.
 
-    It is exact in one step for a Gaussian posterior. Elsewhere the quadratic holds where the points are, so that no step
-    more than doubles a width (the eigenvalues of A are at least 1/4) or moves the mean farther than the points lie,
-    :math:`|A^{-1} b| \le \sqrt d`. A proposal only has to be fixed before the draws that it weighs: the points
+    It is exact in one step for a Gaussian posterior. Elsewhere the quadratic holds where the points are, so that no
+    step more than doubles a width (the eigenvalues of A are at least 1/4) or moves the mean farther than the points
+    lie, :math:`|A^{-1} b| \le \sqrt d`. A proposal only has to be fixed before the draws that it weighs: the points
     must not be among them.
 
     Reference:
@@ -137,7 +137,7 @@ def importance_bounds(
     log_joint: Callable[[Tensor], Tensor],
     q: Gaussian,
     *,
-    sizes: Sequence[int] = (10, 50, 250),
+    sizes: Sequence[int] = (10, 50, 200),
     exact: Tensor | None = None,
     generator: torch.Generator,
 ) -> Importance:
@@ -147,11 +147,11 @@ def importance_bounds(
         E \log \frac{1}{K} \Big( w(z^*) + \sum_{k=2}^K w_k \Big), \qquad z^* \sim p(z | x)
 
     L_1 is the evidence lower bound of q. The draws of the lower end are unbiased before the logarithm,
-    :math:`E[W] = p(x)`, so that by Markov's inequality the mean of the lower ends over N rows of independent noise, less
-    :math:`\ln(1/\alpha) / N`, exceeds the mean of :math:`\log p` with probability at most :math:`\alpha`. With z* exact
-    the mean weight W' of the upper end has :math:`E[1 / W'] = 1 / p(x)`, and the mean of upper ends is certified alike;
-    an exact z* is had where x was simulated with it. Otherwise z* is resampled from the K draws of the lower end, which
-    follows the posterior only as K grows: the upper end is heuristic. The other K - 1 draws are fresh.
+    :math:`E[W] = p(x)`, so that by Markov's inequality the mean of the lower ends over N rows of independent noise,
+    less :math:`\ln(1/\alpha) / N`, exceeds the mean of :math:`\log p` with probability at most :math:`\alpha`. With
+    z* exact the mean weight W' of the upper end has :math:`E[1 / W'] = 1 / p(x)`, and the mean of upper ends is
+    certified alike; an exact z* is had where x was simulated with it. Otherwise z* is resampled from the K draws of the
+    lower end, which follows the posterior only as K grows: the upper end is heuristic. The other K - 1 draws are fresh.
 
     References:
         Importance Weighted Autoencoders (Yuri Burda, Roger Grosse and Ruslan Salakhutdinov, 2016);

@@ -14,9 +14,11 @@ from gm.sampling.chain import run
 from gm.sampling.groups import predict_variance, split
 from gm.sampling.kernels import Kernel
 from gm.sampling.langevin import MALA
-from gm.sampling.logz import GAP_GATE, LogZ, certify, effective_size, estimate, failed, log_mean, weight_notes
+from gm.sampling.logz import GAP_GATE, LogZ, certify, effective_size, estimate, failed, weight_notes
 from gm.sampling.path import Geometric
 from gm.sampling.tune import tune
+
+BURN = 50
 
 
 def sandwich(
@@ -34,10 +36,10 @@ def sandwich(
     the upper end is `-certify(reverse, alpha)`, certified as well. Otherwise it is heuristic, two standard
     errors above
 
-        mean_r -log( mean_m w'_rm ),
+        -log( mean_rm w'_rm ),
 
     and never less than two standard errors above the forward or the point value: reverse runs from chains that missed
-    mass can fall below log Z, and nothing in the weights shows it. Starts of two origins may: where the mean ends of
+    mass can fall below log Z, and nothing in the weights shows it. Starts of two origins may: where the ends of
     `reverse` and `noise` differ by more than 3 standard errors, the note says so and the upper end covers the larger;
     otherwise they are pooled. The point value is Bennett's ratio of both directions (`gm.sampling.bridge.bar`), or the
     log of the mean forward weight where they do not overlap, are not of one shape, or their ratio lies below the
@@ -107,8 +109,8 @@ def normaliser(
     Pilot, forward and reverse runs have streams of their own, and the pilot has starts of its own, so the
     frozen schedule is independent of the estimate and the lower end is certified; so is the split into
     groups, if the pilot chooses it. Reverse runs start from the forward ends, resampled by weight, and, for the
-    first half of the groups, from `x1` if there are any; each after `temperatures // 10` moves at the target,
-    without a claim that they have reached it: the upper end is heuristic, and the two origins are compared.
+    first half of the groups, from `x1` if there are any; each after `temperatures // 10` moves at the target, at least
+    50, without a claim that they have reached it: the upper end is heuristic, and the two origins are compared.
 
     Reference: Neal, Annealed importance sampling, 2001; see `certify` and `sandwich` for the ends.
 
@@ -145,7 +147,7 @@ def normaliser(
     key = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     streams = {name: stream(key, name, device=str(x0.device)) for name in ("pilot", "forward", "reverse")}
     plan = tune(path, make, x0[-pilot:], temperatures, target_accept=target_accept, generator=streams["pilot"])
-    burn, spent = max(temperatures // 10, 1), plan.evals
+    burn, spent = max(temperatures // 10, BURN), plan.evals
     total = 2 * temperatures + burn
 
     def kernel_at(t: int) -> Kernel:
@@ -183,8 +185,8 @@ def normaliser(
 
 
 def _back(reverse: Tensor) -> tuple[float, float]:
-    ends = -log_mean(reverse)
-    return float(ends.mean()), float(ends.std() / math.sqrt(len(ends)))
+    end, se = estimate(reverse)
+    return -end, se
 
 
 def _bennett(forward: Tensor, reverse: Tensor, lower: float) -> tuple[float, float] | None:

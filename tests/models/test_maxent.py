@@ -50,7 +50,7 @@ def model_and_history(request):
 
 def score(model):
     y = dequantise(VALID.x, generator=stream("u")).float()
-    bounds = model.bounds(y, chains=2, temperatures=30, generator=stream(0, "score"))
+    bounds = model.bounds(y, chains=64, temperatures=30, generator=stream(0, "score"))
     return y, bounds, model.outlier_scores(y, bounds, generator=stream(0, "outliers"))
 
 
@@ -81,7 +81,7 @@ def test_bounds_bracket_importance_sampling(model_and_history):
         log_w = -model.density.tilt(w).double()
     log_z = float(log_w.logsumexp(0)) - math.log(len(w))
     y = dequantise(VALID.x, generator=stream("u")).float()
-    bounds = model.bounds(y, chains=4, temperatures=30, alpha=1e-3, generator=stream(0, "score"))
+    bounds = model.bounds(y, chains=128, temperatures=30, alpha=1e-3, generator=stream(0, "score"))
     assert bounds.shared[0] - 0.05 <= -log_z <= bounds.shared[1] + 0.05
 
 

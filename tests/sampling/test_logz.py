@@ -222,7 +222,7 @@ def test_every_gradient_is_counted() -> None:
         log=lambda step, total: told.append((step, total)),
     )
     assert log_z.evals == {"gradient": sum(calls)}
-    assert told[-1] == (42, 42) and [step for step, _ in told] == sorted(step for step, _ in told)
+    assert told[-1] == (90, 90) and [step for step, _ in told] == sorted(step for step, _ in told)
 
 
 def test_errors_say_what_was_expected() -> None:
