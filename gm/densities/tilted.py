@@ -32,7 +32,7 @@ class Tilted(nn.Module):
     log p is certified. No exact draw of p is to be had, so the reverse runs, and with them the upper end of
     log Z and the lower end of log p, are *heuristic*, whatever the diagnostics say.
 
-    References: Y. Xie, W. Hu, S.-C. Zhu and Y. N. Wu, "A theory of generative ConvNet" (2016); R. M. Neal, "Annealed
+    References: J. Xie, Y. Lu, S.-C. Zhu and Y. N. Wu, "A theory of generative ConvNet" (2016); R. M. Neal, "Annealed
     importance sampling" (2001); R. Grosse, S. Ancha and D. Roy, "Measuring the reliability of MCMC inference with
     bidirectional Monte Carlo" (2016).
 

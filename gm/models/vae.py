@@ -184,8 +184,8 @@ class VAE(Model):
         if known:
             gap = float(sum(row["upper"] - row[f"iw_{K}"] for row, _ in known)) / simulated + 2 * slack / simulated
             note += (
-                f"; on {simulated} simulated images, whose posterior draw is exact, both ends are certified, {gap:.3f} "
-                f"nats apart, {2 * slack / simulated:.3f} of them slack"
+                f"; on {simulated} simulated images, whose posterior draw is exact, both ends are certified, each with "
+                f"failure probability {alpha:g}: {gap:.3f} nats apart, {2 * slack / simulated:.3f} of them slack"
             )
         return Bounds(
             terms[f"iw_{K}"],

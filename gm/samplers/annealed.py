@@ -9,7 +9,7 @@ from torch import Tensor
 from gm.densities.targets.target import Target
 from gm.model import History, Log
 from gm.sampler import Draws
-from gm.samplers.piloted import Piloted
+from gm.samplers.piloted import Piloted, check
 from gm.sampling.anneal import Weights, ais
 from gm.sampling.chain import run
 from gm.sampling.kernels import Kernel
@@ -47,6 +47,8 @@ class AIS(Piloted):
         alpha: float = 0.05,
     ) -> None:
         super().__init__(kernel=kernel, length=length, base=base, alpha=alpha)
+        check(2, blocks=blocks)
+        check(chains=chains)
         self.blocks, self.chains = blocks, chains
 
     def sample(

@@ -6,7 +6,7 @@ import torch
 
 from gm.densities.targets.target import Target
 from gm.sampler import Draws
-from gm.samplers.piloted import Piloted
+from gm.samplers.piloted import Piloted, check
 from gm.sampling.isir import Ex2
 from gm.sampling.kernels import Kernel
 from gm.sampling.logz import LogZ, one_sided
@@ -38,6 +38,9 @@ class Chains(Piloted):
         burn: float = 0.25,
     ) -> None:
         super().__init__(kernel=kernel, length=length)
+        check(chains=chains)
+        if not 0 <= burn < 1:
+            raise ValueError(f"'burn' is {burn}; expected a share in [0, 1)")
         self.chains, self.burn = chains, burn
 
     def sample(self, target: Target, n: int, *, groups: int, generator: torch.Generator, moves: int = 8) -> Draws:
@@ -81,6 +84,7 @@ class LocalGlobal(Chains):
         alpha: float = 0.05,
     ) -> None:
         super().__init__(kernel="mala", chains=chains, burn=burn)
+        check(2, proposals=proposals, blocks=blocks)
         self.proposals, self.blocks, self.alpha = proposals, blocks, alpha
 
     def make(self, path: Geometric, step: float) -> Kernel:

@@ -1,4 +1,4 @@
-"""The controls of the sampling benchmark: the base that all start from, and the exact sampler that none can beat."""
+"""The controls of the sampling benchmark: the base that all start from, and the exact sampler."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from gm.densities.targets.target import Target
 from gm.model import History, Log
 from gm.sampler import Draws
 from gm.samplers.annealed import AIS, GibbsAIS
-from gm.samplers.piloted import Piloted
+from gm.samplers.piloted import Piloted, check
 from gm.sampling.anneal import Weights
 from gm.sampling.logz import LogZ, one_sided
 
@@ -31,6 +31,7 @@ class Base(Piloted):
 
     def __init__(self, *, blocks: int = 16, alpha: float = 0.05) -> None:
         super().__init__(base="plain", alpha=alpha)
+        check(2, blocks=blocks)
         self.blocks = blocks
 
     def fit(self, target: Target, *, generator: torch.Generator, log: Log) -> History:

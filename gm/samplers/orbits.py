@@ -4,7 +4,7 @@ import torch
 
 from gm.densities.targets.target import Target
 from gm.sampler import Draws
-from gm.samplers.piloted import Piloted
+from gm.samplers.piloted import Piloted, check
 from gm.sampling.anneal import Weights
 from gm.sampling.logz import LogZ, one_sided
 from gm.sampling.neo import neo_weights
@@ -31,6 +31,7 @@ class NEO(Piloted):
 
     def __init__(self, *, length: int = 8, gamma: float = 1.0, blocks: int = 16, alpha: float = 0.05) -> None:
         super().__init__(kernel="hmc", length=length, alpha=alpha)
+        check(2, blocks=blocks)
         self.gamma, self.blocks = gamma, blocks
 
     def orbits(self, target: Target, n: int, generator: torch.Generator) -> Weights:

@@ -6,7 +6,7 @@ import torch
 
 from gm.densities.targets.target import Target
 from gm.sampler import Draws
-from gm.samplers.piloted import Piloted
+from gm.samplers.piloted import Piloted, check
 from gm.sampling.logz import LogZ, one_sided
 from gm.sampling.smc import Islands, waste_free
 
@@ -37,6 +37,9 @@ class SMC(Piloted):
         alpha: float = 0.05,
     ) -> None:
         super().__init__(kernel=kernel, length=length, alpha=alpha)
+        check(2, islands=islands, chains=chains)
+        if particles < 2 * chains or particles % chains:
+            raise ValueError(f"'particles' is {particles}; expected a multiple of chains={chains}, at least twice it")
         self.islands, self.particles, self.chains = islands, particles, chains
 
     def temperatures(self, budget: int) -> int:

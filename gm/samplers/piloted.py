@@ -53,6 +53,9 @@ class Piloted(Sampler):
         alpha: float = 0.05,
     ) -> None:
         super().__init__()
+        if not 0 < alpha < 1:
+            raise ValueError(f"'alpha' is {alpha}; expected a failure probability in (0, 1)")
+        check(length=length)
         self.kernel, self.base, self.alpha = kernel, base, alpha
         self.length = length if kernel in LONG else 1
         for name in ("mean", "factor"):
@@ -126,3 +129,10 @@ class Piloted(Sampler):
 
     def _make(self, name: str, path: Geometric, step: float | Tensor) -> Kernel:
         return KERNELS[name](path, step, self.length) if name in LONG else KERNELS[name](path, step)
+
+
+def check(least: int = 1, **counts: int) -> None:
+    """Refuse numbers of things below `least`, by the name of their argument."""
+    for name, count in counts.items():
+        if count < least:
+            raise ValueError(f"'{name}' is {count}; expected at least {least}")

@@ -1,5 +1,6 @@
 """Non-reversible parallel tempering as a contestant, with three estimators of log Z on its draws."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -9,10 +10,11 @@ from torch import Tensor
 from gm.densities.targets.target import Target
 from gm.model import History, Log
 from gm.sampler import Draws
-from gm.samplers.piloted import ACCEPT, Piloted
+from gm.samplers.piloted import ACCEPT, Piloted, check
 from gm.sampling.bridge import bar, mbar, stepping_stone, thermodynamic_integration, works
 from gm.sampling.logz import LogZ
-from gm.sampling.tempering import parallel_tempering, tune_ladder
+from gm.sampling.path import State
+from gm.sampling.tempering import Tempered, parallel_tempering, tune_ladder
 
 
 class ParallelTempering(Piloted):
@@ -47,6 +49,10 @@ class ParallelTempering(Piloted):
         alpha: float = 0.05,
     ) -> None:
         super().__init__(kernel=kernel, length=length, alpha=alpha)
+        check(2, replicas=replicas)
+        check(rungs=rungs)
+        if not 0 <= burn < 1:
+            raise ValueError(f"'burn' is {burn}; expected a share in [0, 1)")
         self.estimator, self.rungs, self.replicas, self.burn = estimator, rungs, replicas, burn
 
     def fit(
@@ -75,34 +81,40 @@ class ParallelTempering(Piloted):
         return History(evals=evals, facts={"barrier": ladder.barrier})
 
     def ladders(
-        self, target: Target, count: int, rounds: int, *, keep: int = 1, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, int]:
-        """Run ladders from the base: V `[count, rounds, T + 1]`, `keep` states of the last rung, and evaluations."""
-        path, x = self.path(target), torch.randn(count, self.rungs + 1, target.dim, generator=generator)
-        kernel, V, draws, evals = self.make(path, self.steps), [], [], 0
-        for part in torch.full((rounds,), 1).tensor_split(keep):
-            run = parallel_tempering(path, kernel, self.lams, x, len(part), generator=generator)
-            x, evals = run.state.x, evals + run.evals
-            V.append(run.V)
-            draws.append(x[:, -1])
-        return torch.cat(V, 1), path.target.unwhiten(torch.stack(draws, 1)), evals
+        self,
+        target: Target,
+        count: int,
+        rounds: int,
+        *,
+        watch: Callable[[State], None] | None = None,
+        generator: torch.Generator,
+    ) -> Tempered:
+        """Run `count` ladders from the base, without a break: swaps keep their even-odd order."""
+        path, x0 = self.path(target), torch.randn(count, self.rungs + 1, target.dim, generator=generator)
+        kernel = self.make(path, self.steps)
+        return parallel_tempering(path, kernel, self.lams, x0, rounds, watch=watch, generator=generator)
 
     def sample(self, target: Target, n: int, *, groups: int, generator: torch.Generator, moves: int = 1) -> Draws:
         """Each replicate's ladders run together; `n` states of the last rung, `moves` rounds apart."""
-        each = -(-n // self.replicas)
+        each, seen = -(-n // self.replicas), []
         skip = max(int(each * self.burn / (1 - self.burn)), 1)
-        _, x, evals = self.ladders(
-            target, groups * self.replicas, moves * (each + skip), keep=each + skip, generator=generator
+        run = self.ladders(
+            target,
+            groups * self.replicas,
+            moves * (each + skip),
+            watch=lambda state: seen.append(state.x[:, -1]),
+            generator=generator,
         )
-        x = x[:, skip:].reshape(groups, self.replicas, each, -1).transpose(1, 2).flatten(1, 2)[:, :n]
-        return Draws(x, None, evals, chains=True)
+        x = torch.stack(seen[moves - 1 :: moves][skip:], 1).unflatten(0, (groups, self.replicas))
+        x = self.path(target).target.unwhiten(x.transpose(1, 2).flatten(1, 2)[:, :n])
+        return Draws(x, None, run.evals, chains=True)
 
     def log_z(self, target: Target, *, groups: int, budget: int, generator: torch.Generator) -> list[LogZ]:
         """Each replicate from its own ladders."""
         rounds = max(budget // (self.replicas * (self.rungs + 1) * self.length), 4)
-        V, _, evals = self.ladders(target, groups * self.replicas, rounds, generator=generator)
-        V = V[:, int(rounds * self.burn) :].unflatten(0, (groups, self.replicas))
-        return [self._estimate(part, {"gradient": evals // groups}) for part in V]
+        run = self.ladders(target, groups * self.replicas, rounds, generator=generator)
+        V = run.V[:, int(rounds * self.burn) :].unflatten(0, (groups, self.replicas))
+        return [self._estimate(part, {"gradient": run.evals // groups}) for part in V]
 
     def _estimate(self, V: Tensor, evals: dict[str, int]) -> LogZ:
         if self.estimator == "bar":

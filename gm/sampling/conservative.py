@@ -69,7 +69,7 @@ def raise_log_density(
         The estimates.
 
     Raises:
-        ValueError: as `ais` does, or if `alpha` is not in (0, 1).
+        ValueError: as `ais` does, if a kernel is not reversible, or if `alpha` is not in (0, 1).
         FloatingPointError: if a weight is not finite.
 
     Example:
@@ -81,6 +81,12 @@ def raise_log_density(
         ([-1.8379], 'heuristic')
     """
     cost = slack(alpha, runs)
+    for t in range(1, len(lams) - 1):
+        if not kernel_at(t).reversible:
+            raise ValueError(
+                f"{type(kernel_at(t)).__name__} says reversible=False, so the runs back would have the density of "
+                "another sampler; expected a kernel in detailed balance, such as MALA, HMC or a Gibbs sweep"
+            )
     back = ais(path, kernel_at, lams, x.repeat_interleave(runs, 0), generator=generator, reverse=True)
     log_f = path.log_prob(path.init(x), 1.0).double()
     log_p = log_f[:, None] + back.log_w.view(len(x), runs)

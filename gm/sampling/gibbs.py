@@ -53,6 +53,7 @@ class BlockGibbs:
     path: Blocked
     invariant: ClassVar[bool] = True
     weighted: ClassVar[bool] = False
+    reversible: ClassVar[bool] = True
 
     def noise(self, state: Any, *, generator: torch.Generator) -> Units:
         """Draw the uniform numbers of one sweep."""

@@ -38,6 +38,7 @@ class HMC:
     scale: float | Tensor = 1.0
     invariant: ClassVar[bool] = True
     weighted: ClassVar[bool] = False
+    reversible: ClassVar[bool] = True
 
     def noise(self, state: State, *, generator: torch.Generator) -> Noise:
         """Draw the momentum and the two uniform numbers of one transition."""

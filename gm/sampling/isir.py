@@ -60,6 +60,7 @@ class ISIR:
     draw: Callable[..., Tensor] | None = None
     invariant: ClassVar[bool] = True
     weighted: ClassVar[bool] = False
+    reversible: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_fresh(self.path, self.n, self.draw)
@@ -114,6 +115,7 @@ class Ex2:
     n: int = 10
     draw: Callable[..., Tensor] | None = None
     local: Callable[[Geometric, float | Tensor], Kernel] = MALA
+    reversible: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_fresh(self.path, self.n, self.draw)

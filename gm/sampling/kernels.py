@@ -44,10 +44,12 @@ class Kernel(Protocol):
         invariant: every temperature is left invariant.
         weighted: the transition density is known, and `Info.log_ratio` reports it, so that a kernel that is not
             invariant can be corrected by a weight.
+        reversible: detailed balance holds at every temperature.
     """
 
     invariant: bool
     weighted: bool
+    reversible: bool
 
     def noise(self, state: State, *, generator: torch.Generator) -> Noise:
         """Draw what one transition needs."""

@@ -29,6 +29,7 @@ class RandomWalk:
     scale: float | Tensor = 1.0
     invariant: ClassVar[bool] = True
     weighted: ClassVar[bool] = False
+    reversible: ClassVar[bool] = True
 
     def noise(self, state: State, *, generator: torch.Generator) -> Noise:
         """Draw the normal and the uniform noise of one transition."""
@@ -71,6 +72,7 @@ class MALA:
     scale: float | Tensor = 1.0
     invariant: ClassVar[bool] = True
     weighted: ClassVar[bool] = False
+    reversible: ClassVar[bool] = True
 
     def noise(self, state: State, *, generator: torch.Generator) -> Noise:
         """Draw the normal and the uniform noise of one transition."""
@@ -111,6 +113,7 @@ class ULA:
     scale: float | Tensor = 1.0
     invariant: ClassVar[bool] = False
     weighted: ClassVar[bool] = True
+    reversible: ClassVar[bool] = False
 
     def noise(self, state: State, *, generator: torch.Generator) -> Noise:
         """Draw the normal noise of one transition, and a uniform that it does not use."""

@@ -15,6 +15,8 @@ ESS_GATE, GAP_GATE, PARETO_GATE = 0.1, 1.0, 0.7
 class LogZ:
     """An interval for log Z of a target relative to a normalised base, in nats.
 
+    Two certified ends hold together with probability at least 1 - 2 alpha.
+
     Attributes:
         lower: lower end.
         upper: upper end.
@@ -23,7 +25,7 @@ class LogZ:
         kinds: kind of the lower and of the upper end.
         alpha: failure probability of each certified end.
         ess: effective sample size of the forward weights as a fraction of their number.
-        evals: counted evaluations, the pilot's included.
+        evals: counted evaluations of the estimate, and of the pilot where the estimator has one of its own.
         note: what the diagnostics say; they change no kind.
     """
 
@@ -132,7 +134,8 @@ def failed(condition: bool) -> str:
 def weight_notes(log_w: Tensor) -> list[str]:
     """Diagnostics of importance weights, in words."""
     ess = effective_size(log_w)
-    notes = [f"effective sample size {ess:.3f} (gate: at least {ESS_GATE}){failed(ess < ESS_GATE)}"]
+    few = failed(ess < ESS_GATE or ess * log_w.numel() < 2)
+    notes = [f"effective sample size {ess:.3f} (gate: at least {ESS_GATE}, and 2 weights){few}"]
     if log_w.numel() > 20:  # fewer have no tail to fit
         k = pareto_k(log_w.double().cpu().numpy())
         notes.append(f"Pareto k {k:.2f} (gate: below {PARETO_GATE}){failed(k >= PARETO_GATE)}")

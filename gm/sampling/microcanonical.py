@@ -48,6 +48,7 @@ class MCLMC:
     scheme: tuple[float, ...] = LEAPFROG
     invariant: ClassVar[bool] = False
     weighted: ClassVar[bool] = False
+    reversible: ClassVar[bool] = False
 
     def noise(self, state: State, *, generator: torch.Generator) -> Tensor:
         """Draw one normal vector per step, `[..., length, d]`."""
@@ -110,6 +111,7 @@ class MAMS:
     scheme: tuple[float, ...] = LEAPFROG
     invariant: ClassVar[bool] = True
     weighted: ClassVar[bool] = False
+    reversible: ClassVar[bool] = True
 
     def noise(self, state: State, *, generator: torch.Generator) -> Noise:
         """Draw the velocity's direction and the two uniform numbers of one transition."""

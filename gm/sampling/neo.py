@@ -213,6 +213,7 @@ class NEO:
     draw: Callable[..., Tensor] | None = None
     invariant: ClassVar[bool] = True
     weighted: ClassVar[bool] = False
+    reversible: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_fresh(self.path, self.n, self.draw)

@@ -43,7 +43,7 @@ def sandwich(
     `reverse` and `noise` differ by more than 3 standard errors, the note says so and the upper end covers the larger;
     otherwise they are pooled. The point value is Bennett's ratio of both directions (`gm.sampling.bridge.bar`), or the
     log of the mean forward weight where they do not overlap, are not of one shape, or their ratio lies below the
-    lower end.
+    lower end. Its standard error is not less than the forward one's unless the reverse starts are exact.
 
     Reference: Grosse, Ghahramani and Adams, Sandwiching the marginal likelihood using bidirectional Monte
     Carlo, 2015.
@@ -66,6 +66,9 @@ def sandwich(
     pooled = reverse if noise is None else torch.cat((reverse, noise))
     (ahead, ahead_se), (back, back_se) = estimate(forward), _back(pooled)
     point, se = _bennett(forward, pooled, lower) or (ahead, ahead_se)
+    if not exact:
+        # reverse starts resampled from the forward ends share ancestors, which the spread of groups does not show
+        se = max(se, ahead_se)
     high, gap = back + 2 * back_se, back - ahead
     notes = weight_notes(forward)
     notes.append(f"reverse minus forward {gap:.3f} nats (gate: within {GAP_GATE}){failed(abs(gap) >= GAP_GATE)}")

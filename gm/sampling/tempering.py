@@ -66,6 +66,7 @@ def parallel_tempering(
     rounds: int,
     *,
     generator: torch.Generator,
+    watch: Callable[[State], None] | None = None,
     log: Callable[[int, int], None] | None = None,
 ) -> Tempered:
     r"""Alternate one move of every rung with swaps of the pairs (t, t + 1), t even in even rounds and odd in odd ones:
@@ -88,6 +89,7 @@ def parallel_tempering(
         x0: starts, `[R, T + 1, d]`.
         rounds: number of rounds.
         generator: source of the noise of moves and swaps.
+        watch: called with the states after every round's swaps.
         log: called with (round, rounds) after every round.
 
     Returns:
@@ -139,6 +141,8 @@ def parallel_tempering(
         phase[:, 0] = 1
         phase[:, -1] = phase[:, -1].clamp(max=1) * 2
         swap = swap + probability.mean(0)
+        if watch is not None:
+            watch(state)
         if log is not None:
             log(n + 1, rounds)
     return Tempered(torch.stack(V, 1), state, swap / rounds, accept / rounds, trips, evals, divergent)

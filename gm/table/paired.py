@@ -57,6 +57,8 @@ def likelihood(model: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarr
         reference: the same of the run to compare with.
         part: which rows.
 
+    An end from two certified ones fails with at most the sum of their probabilities.
+
     Returns:
         As `interval`, in nats per image.
 

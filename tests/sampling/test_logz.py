@@ -172,9 +172,8 @@ def test_reverse_below_forward_cannot_close_the_interval() -> None:
 def test_a_poor_effective_size_is_said() -> None:
     forward = torch.full((32, 8), -50.0)
     forward[0, 0] = 0.0
-    assert (
-        "effective sample size 0.004 (gate: at least 0.1), FAILED" in sandwich(forward, torch.zeros(32, 8), 0.05).note
-    )
+    note = sandwich(forward, torch.zeros(32, 8), 0.05).note
+    assert "effective sample size 0.004 (gate: at least 0.1, and 2 weights), FAILED" in note
 
 
 def test_same_generator_same_bytes() -> None:

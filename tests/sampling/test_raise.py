@@ -43,6 +43,7 @@ class Walk:
     path: Grid
     invariant: ClassVar[bool] = True
     weighted: ClassVar[bool] = False
+    reversible: ClassVar[bool] = True
 
     def matrix(self, lam: float) -> Tensor:
         """Transition probabilities `[L, L]`, from row to column."""
@@ -129,3 +130,11 @@ def test_a_bad_alpha_is_refused() -> None:
     path, _ = _problem()
     with pytest.raises(ValueError, match=r"alpha is 0"):
         raise_log_density(path, lambda t: Walk(path), LAMS, torch.tensor([[0]]), alpha=0, generator=generator(5))
+
+
+def test_a_kernel_that_is_not_reversible_is_refused() -> None:
+    path, _ = _problem()
+    walk = Walk(path)
+    object.__setattr__(walk, "reversible", False)
+    with pytest.raises(ValueError, match="Walk says reversible=False.*expected a kernel in detailed balance"):
+        raise_log_density(path, lambda t: walk, LAMS, torch.tensor([[4]]), generator=generator(1))

@@ -279,3 +279,11 @@ def test_malformed_ladders_are_refused() -> None:
 
     with pytest.raises(ValueError, match="Biased says invariant=False"):
         parallel_tempering(Told(), Biased(), linear(3), x[..., :2], 1, generator=generator(0))
+
+
+def test_what_a_watcher_sees_is_the_ladder_after_every_swap() -> None:
+    path, lams, seen = Geometric.tilted(lambda x: -x.sum(-1)), torch.linspace(0, 1, 4), []
+    run = parallel_tempering(
+        path, MALA(path, 1.0), lams, torch.zeros(2, 4, 2), 5, watch=seen.append, generator=generator(0)
+    )
+    assert len(seen) == 5 and torch.equal(seen[-1].x, run.state.x)
