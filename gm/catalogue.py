@@ -17,6 +17,7 @@ SECTIONS = {"model": "__init__", "fit": "fit", "sample": "sample", "score": "bou
 SCORED = {"images": "bounds", "targets": "log_z"}
 GIVEN = ("groups", "budget")  # what the grid gives to every sampler alike
 FOLDERS = {"datasets": ("datasets", "targets"), "models": ("models", "samplers")}
+TARGET = ("gm.densities.targets.target", "Target")
 DRAWS = 2048
 MEASURES = ("density", "mass")
 SPLITS = ("train", "valid", "test", "fresh", "nonmember")
@@ -84,7 +85,10 @@ def contestant(file: Path) -> Model:
     if "external" in spec:
         return _external(file, spec)
     check_keys(file, "", spec, ("class", *SECTIONS), ("class",))
-    reference = _reference(file, "class", spec["class"], "gm.models.vae.VAE", ("models", "samplers"))
+    reference = _reference(file, "class", spec["class"], "gm.models.vae.VAE", "models", "samplers")
+    if _descends(reference, *TARGET):
+        found = f"{describe(spec['class'])}, a target"
+        raise ConfigError(file, "class", found, "a model or a sampler", _modules("models", "samplers"))
     judges = "targets" if _descends(reference, "gm.sampler", "Sampler") else "images"
     for section, member in (SECTIONS | {"score": SCORED[judges]}).items():
         if section in spec:
@@ -98,10 +102,10 @@ def contestant(file: Path) -> Model:
     return Model(file.stem, spec | {"class": reference}, str(family), serves, labels, measure, judges, truth)
 
 
-def _reference(file: Path, key: str, given: object, example: str, folders: tuple[str, ...]) -> str:
+def _reference(file: Path, key: str, given: object, example: str, *folders: str) -> str:
     """A class as written in a YAML file, relative to the working directory, and found."""
     if not isinstance(given, str) or "." not in given:
-        raise ConfigError(file, key, describe(given), f"{example} or path/to/file.py:Class")
+        raise ConfigError(file, key, describe(given), f"{example} or path/to/file.py:Class", _modules(*folders))
     reference = given
     if ":" in given:
         code, _, name = given.rpartition(":")
@@ -109,12 +113,16 @@ def _reference(file: Path, key: str, given: object, example: str, folders: tuple
     try:
         source.lineage(reference)
     except (LookupError, SyntaxError) as error:
-        paths = [path for folder in folders for path in sorted((source.PACKAGE / folder).glob("[a-z]*.py"))]
-        modules = [path.relative_to(source.PACKAGE).with_suffix("").parts for path in paths]
-        choices = [] if ":" in reference else [".".join(("gm", *parts)) for parts in modules]
+        choices = [] if ":" in reference else _modules(*folders)
         found = f"{describe(given)}: {error}"
         raise ConfigError(file, key, found, "a class that can be imported", choices) from None
     return reference
+
+
+def _modules(*folders: str) -> list[str]:
+    """Modules of this package's folders."""
+    paths = [path for folder in folders for path in sorted((source.PACKAGE / folder).glob("[a-z]*.py"))]
+    return [".".join(("gm", *path.relative_to(source.PACKAGE).with_suffix("").parts)) for path in paths]
 
 
 def _descends(reference: str, module: str, name: str) -> bool:
@@ -125,14 +133,17 @@ def _descends(reference: str, module: str, name: str) -> bool:
 def _target(file: Path, spec: dict) -> dict:
     """A target, with its members spelled out: every combination of what varies, or the target alone, named ``."""
     check_keys(file, "", spec, ("target", "parameters", "vary", "seed", "draws"), ("target",))
-    folder = ("densities/targets",)
+    folder = "densities/targets"
     reference = _reference(file, "target", spec["target"], "gm.densities.targets.gaussian.RotatedGaussian", folder)
+    if not _descends(reference, *TARGET) or source.lineage(reference)[0][1].name == "Target":
+        expected = f"a class that inherits from {'.'.join(TARGET)}"
+        raise ConfigError(file, "target", describe(spec["target"]), expected, _modules(folder))
     for key, least in (("seed", 0), ("draws", 2)):
         value = spec.get(key, least)
         if not config.fits(value, "int") or value < least:
             raise ConfigError(file, key, describe(value), f"a whole number, {least} or more")
     parameters, vary = spec.get("parameters", {}), spec.get("vary", {})
-    legal = source.member(reference, "__init__") or {}
+    legal = _writable(file, spec["target"], source.member(reference, "__init__") or {})
     for key, found in (("parameters", parameters), ("vary", vary)):
         if not isinstance(found, dict):
             raise ConfigError(file, key, describe(found), "a mapping of parameters", legal)
@@ -142,16 +153,45 @@ def _target(file: Path, spec: dict) -> dict:
             raise ConfigError(file, f"vary.{key}", f"'{key}', which has a value in 'parameters'", "one of the two")
         if not isinstance(values, list) or not values or any(values.count(value) > 1 for value in values):
             raise ConfigError(file, f"vary.{key}", describe(values), "a list of different values")
+        if any("/" in _short(value) for value in values):
+            raise ConfigError(file, f"vary.{key}", describe(values), "values without '/', which ends a member's name")
     check_call(file, "parameters", parameters, {key: legal[key] for key in parameters})
     members = {}
     for values in itertools.product(*vary.values()):
         varied = dict(zip(vary, values, strict=True))
         check_call(file, "vary" if vary else "parameters", parameters | varied, legal)
-        members[",".join(f"{key}={_short(value)}" for key, value in varied.items())] = parameters | varied
+        name = ",".join(f"{key}={_short(value)}" for key, value in varied.items())
+        if name in members:
+            raise ConfigError(file, "vary", f"two members named '{name}'", "values that are written differently")
+        members[name] = parameters | varied
     seed, draws = spec.get("seed", 0), spec.get("draws", DRAWS)
-    owners = [node.name for _, node in source.lineage(reference) if _defines(node, "sample")]
-    truth = owners[:1] != ["Target"]  # the base's own only says that there is none
+    truth = _drawn(file, reference, members)
     return {"target": reference, "members": members, "vary": vary, "truth": truth, "seed": seed, "draws": draws}
+
+
+def _writable(file: Path, target: str, parameters: dict[str, source.Parameter]) -> dict[str, source.Parameter]:
+    """The parameters that YAML can give; a tensor is for Python, and a target that needs one is refused."""
+    tensors = [name for name, parameter in parameters.items() if "Tensor" in (parameter.annotation or "")]
+    for name in tensors:
+        if parameters[name].default is None:
+            found = f"{describe(target)}, whose parameter '{name}' is a Tensor"
+            expected = "a class whose parameters are numbers, texts and lists; make the tensor in a subclass"
+            raise ConfigError(file, "target", found, expected, _modules("densities/targets"))
+    return {name: parameter for name, parameter in parameters.items() if name not in tensors}
+
+
+def _drawn(file: Path, reference: str, members: dict[str, dict]) -> bool:
+    """Whether there are exact draws, of every member or of none; a class's `largest` is the limit of a parameter."""
+    owners = [node.name for _, node in source.lineage(reference) if _defines(node, "sample")]
+    if owners[:1] == ["Target"]:  # the base's own only says that there is none
+        return False
+    key, most = source.attribute(reference, "largest") or ("", 0)
+    drawn = [given.get(key, most) <= most for given in members.values()]
+    if any(drawn) and not all(drawn):
+        found = f"members with exact draws ({', '.join(itertools.compress(members, drawn))}) beside others"
+        expected = f"{key} <= {most} in all members or in none; give the others a file of their own"
+        raise ConfigError(file, "vary", found, expected)
+    return all(drawn)
 
 
 def _defines(node: ast.ClassDef, name: str) -> bool:
@@ -159,7 +199,10 @@ def _defines(node: ast.ClassDef, name: str) -> bool:
 
 
 def _short(value: object) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    """A value in a member's name: never shorter than what tells it from every other."""
+    if isinstance(value, int | float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)
 
 
 def judged(spec: dict) -> str:

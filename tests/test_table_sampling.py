@@ -41,10 +41,10 @@ def test_pooled_is_students_over_seeds_where_they_are_not():
     assert mean.over == "seeds" and (mean.value - mean.half, mean.value + mean.half) == pytest.approx((low, high))
 
 
-@pytest.mark.parametrize("between", [0.0, 3.0])
+@pytest.mark.parametrize("between", [0.0, 0.4, 0.7, 3.0])
 def test_the_interval_covers_its_mean(between):
-    """Three seeds of eight replicates, alike or far apart. Pooling after a test may cost two points of cover; false
-    alarm below 1e-6 (binomial, 2000 repeats, 0.93)."""
+    """Three seeds of eight replicates, alike, a little apart or far. Pooling after a look may cost two points of cover,
+    a test at 5 % ten; false alarm below 1e-6 (binomial, 2000 repeats, 0.93)."""
     rng, hits = np.random.default_rng(0), 0
     for _ in range(2000):
         runs = [rng.normal(between * rng.normal(), 1.0, 8) for _ in range(3)]
@@ -84,6 +84,19 @@ def test_estimates_of_a_known_log_z():
     assert rows["spread"]["value"] == pytest.approx(math.sqrt((2 + 18) / 2))
     assert (rows["cover"]["value"], rows["cover"]["n"], rows["cover"]["kind"]) == (0.75, 4, "certified/heuristic")
     assert rows["certified_lower"]["value"] == 0.75 and "certified_upper" not in rows
+    assert (rows["certified_lower"]["level"], rows["cover"]["level"]) == pytest.approx((0.95, 0.925))
+
+
+def test_what_intervals_promise_is_added_up_by_their_number():
+    """Each end by its own alpha: 8 replicates at 0.05, 16 at 0.2; and an end that keeps the looser one is no alarm."""
+    rows = [sampling.share(hits, n) | {"level": level} for hits, n, level in ((8, 8, 0.95), (12, 16, 0.8))]
+    pools = {("a", "", "m"): {"certified_lower/9": rows[0]}, ("b", "", "m"): {"certified_lower/9": rows[1]}}
+    found = targets.totals(pools, 9, "m", ("certified_lower",))["certified_lower"]
+    assert (found["value"], found["n"], found["level"]) == pytest.approx((20 / 24, 24, 0.85))
+    models = {"m": {"family": "annealed"}}
+    assert [row[1] for row in targets.sampled_checks(pools, models, {}, [9], {})] == ["ok"]
+    strict = {place: {"certified_lower/9": row["certified_lower/9"] | {"level": 0.99}} for place, row in pools.items()}
+    assert [row[1] for row in targets.sampled_checks(strict, models, {}, [9], {})] == ["alarm"]
 
 
 def test_an_end_that_touches_the_truth_holds():

@@ -15,7 +15,7 @@ def dots(models: Sequence[Mapping], panels: Sequence[Mapping], *, legend: Sequen
 
     Arguments:
         models: per sampler `name`, `family` and `rows` by key: `value`, `low`, `high` (None without an interval), and
-            if there are any `all`, values drawn faintly.
+            if there are any `all`, values drawn faintly, and `level`, a value drawn dashed in this line alone.
         panels: per panel `title`, `label`, `keys`: pairs of a key and a marker; if wanted `band` (low, high), `lines`
             (values drawn dashed), `log`, and `limits`.
         legend: handles.
@@ -71,6 +71,8 @@ def _dot(axes, y: float, row: Mapping, tint: str, marker: str, together: int, lo
     at = y + {"<": -0.16, ">": 0.16}.get(marker, 0.0) * (together > 1)
     faint = [value for value in row.get("all", ()) if math.isfinite(value) and (value > 0 or not log)]
     axes.plot(faint, [at] * len(faint), ls="", marker="|", ms=6, color=tint, alpha=0.35)
+    if "level" in row:
+        axes.plot([row["level"]] * 2, [y - 0.42, y + 0.42], color="#444444", lw=0.9, ls=(0, (3, 1.5)))
     if not math.isfinite(row["value"]):
         axes.text(0.97, at, "unbounded", transform=axes.get_yaxis_transform(), va="center", ha="right", fontsize=7)
         return

@@ -22,7 +22,7 @@ Arrays = dict[str, ndarray]
 
 
 def null(reference: ndarray, exact: Iterable[ndarray], *, rng: np.random.Generator, directions: int = 64) -> Arrays:
-    """What `scores` needs of a target, computed once: bandwidth, directions, and the two distances of exact draws.
+    """What `scores` needs of a target, computed once: bandwidth, directions, and the errors of exact draws.
 
     Arguments:
         reference: exact draws, `[m, d]`; `scores` takes the same ones.
@@ -33,7 +33,7 @@ def null(reference: ndarray, exact: Iterable[ndarray], *, rng: np.random.Generat
 
     Returns:
         `n`, `bandwidth`, `within` (mean kernel of two draws of the reference), `directions` `[L, d]` of length 1, and
-        `mmd` and `sliced_w2`, the squared distances of each set to the reference.
+        `mmd`, `sliced_w2` and `b2`: of each set the squared distances to the reference, and its mean `moment_errors`.
 
     Raises:
         ValueError: if arrays are not finite matrices of one width, or there are fewer than 20 sets, or of unlike n.
@@ -43,12 +43,15 @@ def null(reference: ndarray, exact: Iterable[ndarray], *, rng: np.random.Generat
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     h = median_distance(reference)
     within = _unpaired(reference - reference.mean(0), h)
-    found = [(len(x), mmd2(x, reference, h, within=within), sliced_w2(x, reference, axes)) for x in exact]
+    found = []
+    for x in exact:
+        distances = mmd2(x, reference, h, within=within), sliced_w2(x, reference, axes)
+        found.append((len(x), *distances, moment_errors(x, reference).mean()))
     if len(found) < 20 or len({n for n, *_ in found}) != 1:
         raise ValueError(f"found {len(found)} sets of exact draws; expected at least 20, of one size")
-    n, mmd, w2 = (np.array(column) for column in zip(*found, strict=True))
+    n, *rest = (np.array(column) for column in zip(*found, strict=True))
     rulers = {"n": n[0], "bandwidth": np.array(h), "within": np.array(within), "directions": axes}
-    return rulers | {"mmd": mmd, "sliced_w2": w2}
+    return rulers | dict(zip((*DISTANCES, "b2"), rest, strict=True))
 
 
 def laws(null: Mapping[str, ndarray]) -> dict[str, tuple[float, float, float]]:
@@ -161,18 +164,19 @@ def moment_errors(x: ndarray, reference: ndarray, log_w: ndarray | None = None) 
         log_w: log weights, `[n]`; equal ones if None.
 
     Returns:
-        Errors, `[2, d]`: first and second moment.
+        Errors, first moments before second ones, of those that vary in the reference: at most `[2 d]`.
 
     Raises:
-        ValueError: if a coordinate of the reference is constant, or the arrays are not finite matrices of one width.
+        ValueError: if no coordinate of the reference varies, or the arrays are not finite matrices of one width.
     """
     x, reference, w = _checked(x, reference, log_w)
     mean = reference.mean(0)
     f, exact = ([rows - mean, np.square(rows - mean)] for rows in (x, reference))
     variance = np.array([rows.var(0) for rows in exact])
-    if not (variance > 0).all():
-        raise ValueError(f"{int((variance == 0).sum())} moments of the reference have no variance; expected draws")
-    return np.square([w @ a - b.mean(0) for a, b in zip(f, exact, strict=True)]) / variance
+    varies = variance > 0
+    if not varies.any():
+        raise ValueError("the moments of the reference have no variance; expected draws")
+    return np.square([w @ a - b.mean(0) for a, b in zip(f, exact, strict=True)])[varies] / variance[varies]
 
 
 def median_distance(reference: ndarray, rows: int = 1000) -> float:

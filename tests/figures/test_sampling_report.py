@@ -202,12 +202,34 @@ def test_the_difficulty_map_puts_each_member_in_its_place(tree, monkeypatch):
     root, spec = tree
     seen = []
     monkeypatch.setattr(pictures.draw_maps, "difficulty", lambda *found: seen.extend(found))
-    row = {"low": None, "high": 1.0}
+    row = {"low": None, "high": 1.0, "level": 0.9, "n_ok": 2}
     pools = {("boxes", member, model): {"rmse/8000": row | {"value": given["dim"] + given["condition"] / 1000},
              "cover/8000": row} for member, given in MEMBERS.items() for model in SAMPLERS}  # fmt: skip
     pictures.of_family(Tree(root, spec), "boxes", pools)
     assert seen[1:] == [("dim", [2, 8, 32]), ("condition", ["1", "100"])]
     assert seen[0][0]["values"].tolist() == [[2.001, 2.1], [8.001, 8.1], [32.001, 32.1]]
+
+
+def test_a_cell_says_which_seeds_ran_and_whether_its_intervals_keep_their_promise():
+    from gm.stages.sampling.pictures import marked
+
+    cover = {"high": 0.92, "level": 0.9}
+    assert marked({"value": 0.5, "n_ok": 3}, cover, 3) == "0.5"
+    assert marked({"value": 0.5, "n_ok": 2}, cover | {"level": 0.95}, 3) == "0.5 ×\n2/3"
+
+
+def test_effective_draws_are_read_against_exact_ones(tree):
+    """The dashed line is what exact draws have, not n, and not more than the reference allows."""
+    from gm.stages.results import Tree
+    from gm.stages.sampling import pictures, report, ruler
+
+    root, spec = tree
+    found = Tree(root, spec)
+    law = report.law_of(found, "modes", "")
+    (line,) = pictures.panels_of(found, report.facts_of(found, "modes", ""), law)[0]["lines"]
+    assert 0.7 < line * (1 / DRAWS + 1 / 400) < 1.4
+    assert line == pytest.approx(1 / io.read_arrays(root / "modes/ruler/features.npz")["b2"].mean()) != DRAWS
+    assert f"{ruler.SETS} sets" in TARGETS["draws"] and law["sets"] == 60
 
 
 def test_what_cannot_be_told_from_the_exact_control_is_said(tree):

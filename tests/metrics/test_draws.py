@@ -113,10 +113,12 @@ def test_moment_errors():
     """One draw pair of mean 1 about a reference of mean 0, variance 1 and fourth moment 1.5."""
     r = np.array([[-math.sqrt(2)], [math.sqrt(2)], [0.0], [0.0]]) + 5
     x = np.array([[2.0], [0.0]]) + 5
-    assert draws.moment_errors(x, r) == pytest.approx(np.array([[1.0], [1.0]]))
-    assert draws.moment_errors(x, r, np.log([3.0, 1.0])) == pytest.approx(np.array([[2.25], [4.0]]))
+    assert draws.moment_errors(x, r) == pytest.approx(np.array([1.0, 1.0]))
+    assert draws.moment_errors(x, r, np.log([3.0, 1.0])) == pytest.approx(np.array([2.25, 4.0]))
     with pytest.raises(ValueError, match="no variance"):
         draws.moment_errors(x, np.ones((4, 1)))
+    constant = np.hstack([r, np.ones_like(r)])
+    assert len(draws.moment_errors(np.hstack([x, x]), constant)) == 2
 
 
 def test_b2_of_exact_draws_is_one_over_n():
@@ -204,6 +206,12 @@ def test_summary():
     assert "ess_per_gradient" not in {row["metric"] for row in draws.summary({"b2_mean": np.array([0.1, 0.3])})}
     with pytest.raises(ValueError, match="1 replicate"):
         draws.summary({"mmd": np.ones(1)})
+
+
+def test_the_null_has_the_moment_errors_of_exact_draws(problem):
+    """Mean over 1000 sets 1/64 + 1/500, up to the reference's own luck, within a fifth."""
+    _, null = problem
+    assert null["b2"].shape == (1000,) and null["b2"].mean() == pytest.approx(1 / 64 + 1 / 500, rel=0.2)
 
 
 def test_ess_from_error_is_n_for_exact_draws(problem):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from gm import io, source
+from gm import catalogue, io, source
 from gm.densities.targets.gaussian import RotatedGaussian
 from gm.densities.targets.mixture import TwoModes
 from gm.model import Diverged, History
@@ -89,6 +89,13 @@ def test_without_exact_draws_there_is_no_reference_and_no_ruler(tmp_path):
         log=lambda step, total: None,
     )
     assert io.read_arrays(tmp_path / "f.npz") == {}
+
+
+def test_a_torus_too_large_for_exact_draws_keeps_its_log_z(tmp_path):
+    (tmp_path / "large.yaml").write_text("target: gm.densities.targets.ising.IsingTorus\nparameters: {side: 12}\n")
+    prepare.run(tmp_path / "data.npz", spec=catalogue.dataset(tmp_path / "large.yaml"))
+    arrays = io.read_arrays(tmp_path / "data.npz")
+    assert arrays["log_z"] > 0 and "x" not in arrays
 
 
 def test_the_verbs_in_a_row_leave_rows_for_every_member(tmp_path):

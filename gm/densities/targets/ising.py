@@ -207,7 +207,7 @@ class IsingTorus(Ising):
         True
     """
 
-    LARGEST = 10
+    largest = ("side", 10)  # with exact draws
 
     def __init__(self, *, side: int = 8, coupling: float = 0.44, constant: float = 1.5) -> None:
         if side % 2 or side < 4:
@@ -232,8 +232,9 @@ class IsingTorus(Ising):
             NotImplementedError: if the side is larger than 10.
         """
         L, device = self.side, self.colour.device
-        if L > self.LARGEST:
-            raise NotImplementedError(f"exact draws of a torus of side = {L}; expected at most {self.LARGEST}")
+        _, most = self.largest
+        if most < L:
+            raise NotImplementedError(f"exact draws of a torus of side = {L}; expected at most {most}")
         rows = 2.0 * (torch.arange(2**L, device=device)[:, None] >> torch.arange(L, device=device) & 1).double() - 1
         within = self.coupling * (rows * rows.roll(1, 1)).sum(1)
         transfer = (self.coupling * rows @ rows.T + within).exp()

@@ -16,12 +16,9 @@ from gm.stages.results import Row, Tree
 from gm.table import targets, views
 
 LARGE = 250_000
-LEVEL = 0.95
 
 
-def draw(
-    tree: Tree, pools: dict, points: dict, facts: dict, known: dict, cells: list[Row], origin: str, alpha: float
-) -> dict:
+def draw(tree: Tree, pools: dict, points: dict, facts: dict, known: dict, cells: list[Row], origin: str) -> dict:
     """Draw and write every figure; by dataset (empty for the whole benchmark) and name, its address for the page."""
     pictures: dict[str, dict[str, str]] = {}
     for name in captions.TARGETS:
@@ -30,7 +27,7 @@ def draw(
     with style.theme():
         for dataset in ["", *tree.spec["datasets"]]:
             if not dataset:
-                drawn = whole(tree, pools, facts, cells, alpha)
+                drawn = whole(tree, pools, facts, cells)
             elif list(families[dataset]["members"]) == [""]:
                 drawn = of_target(tree, dataset, pools, points, facts[dataset, ""], known.get((dataset, "")))
             else:
@@ -45,7 +42,7 @@ def draw(
     return pictures
 
 
-def whole(tree: Tree, pools: dict, facts: dict, cells: list[Row], alpha: float) -> dict:
+def whole(tree: Tree, pools: dict, facts: dict, cells: list[Row]) -> dict:
     """The figures of the whole benchmark."""
     models = [{"name": name, "family": about["family"]} for name, about in tree.spec["models"].items()]
     names = [(model["name"], model["family"]) for model in models]
@@ -62,17 +59,23 @@ def whole(tree: Tree, pools: dict, facts: dict, cells: list[Row], alpha: float) 
         if not np.isfinite(values).any():
             continue
         texts = {}
-        for (i, j), value in np.ndenumerate(values):
-            cover = pools.get((shown[j], "", models[i]["name"]), {}).get(f"cover/{budget}")
-            if name == "overview" and cover is not None and cover["high"] < LEVEL:
-                texts[i, j] = f"{draw_maps.text_of(value)} ×"
+        for i, j in np.ndindex(values.shape):
+            if rows[i][j] is not None:
+                cover = pools[shown[j], "", models[i]["name"]].get(f"cover/{budget}") if name == "overview" else None
+                texts[i, j] = marked(rows[i][j], cover, len(tree.runs(shown[j], models[i]["name"])))
         found[name] = draw_maps.matrix(models, shown, values, texts, label=label, better=better)
-    found["honesty"] = honesty(models, pools, budget, alpha)
+    found["honesty"] = honesty(models, pools, budget)
     found["evals"] = evals(models, pools, budget, tree.spec["groups"])
     return found
 
 
-def honesty(models: list[Row], pools: dict, budget: int, alpha: float) -> Figure:
+def marked(row: Row, cover: Row | None, planned: int) -> str:
+    """A cell's number, a cross where intervals hold less often than promised, and the seeds that ran if not all did."""
+    text = draw_maps.text_of(row["value"]) + (" ×" if cover and cover["high"] < cover["level"] else "")
+    return text + (f"\n{row['n_ok']}/{planned}" if row["n_ok"] < planned else "")
+
+
+def honesty(models: list[Row], pools: dict, budget: int) -> Figure:
     """How often intervals hold the truth, how wide they are, and whether certified ends hold."""
     shares = ("cover", "certified_lower", "certified_upper")
     shown = []
@@ -82,12 +85,12 @@ def honesty(models: list[Row], pools: dict, budget: int, alpha: float) -> Figure
             rows["width"] = width
         shown.append(model | {"rows": rows})
     panels = [
-        {"title": "intervals that hold the truth", "label": "share, 95 % Clopper-Pearson\n(dashed: 95 %)",
-         "keys": [("cover", "o")], "lines": [0.95], "limits": (-0.03, 1.03)},
+        {"title": "intervals that hold the truth", "label": "share, 95 % Clopper-Pearson\n(dashed: promised)",
+         "keys": [("cover", "o")], "limits": (-0.03, 1.03)},
         {"title": "their width", "label": "nats, median over targets\n(line: quartiles)", "keys": [("width", "o")],
          "log": True},
-        {"title": "certified ends that hold", "label": f"share of replicates\n(dashed: 1 − α = {1 - alpha:g})",
-         "keys": [("certified_lower", "<"), ("certified_upper", ">")], "lines": [1 - alpha]},
+        {"title": "certified ends that hold", "label": "share of replicates\n(dashed: promised, 1 − α)",
+         "keys": [("certified_lower", "<"), ("certified_upper", ">")]},
     ]  # fmt: skip
     legend = [
         Line2D([], [], marker="<", ls="", color="#444444", label="certified lower end"),
@@ -147,8 +150,8 @@ def panels_of(tree: Tree, facts: Row, law: dict) -> list[Row]:
     """Panels of the draws of one target."""
     n = tree.spec["draws"]
     panels: list[Row] = [
-        {"title": "effective draws", "label": f"of {n} draws a replicate (dashed)\nright is better",
-         "keys": [("ess", "o")], "log": True, "lines": [n]},
+        {"title": "effective draws", "label": f"of {n} draws a replicate; right is better\n(dashed: exact draws)",
+         "keys": [("ess", "o")], "log": True, "lines": [law["ess"]]},
         {"title": "per gradient", "label": "effective draws per evaluation\nright is better",
          "keys": [("ess_per_gradient", "o")], "log": True},
     ]  # fmt: skip
@@ -160,7 +163,7 @@ def panels_of(tree: Tree, facts: Row, law: dict) -> list[Row]:
     for key, title in (("sliced_w2", "sliced Wasserstein²"), ("mmd", "MMD²")):
         panel = {
             "title": title,
-            "label": "multiple of exact draws' (dashed)\nband: 95 % of sets of them",
+            "label": f"multiple of exact draws' (dashed)\nband: 95 % of {law['sets']} sets of them",
             "keys": [(key, "o")],
         }
         panels.append(panel | {"log": True, "lines": [1.0], "band": law["ends"][key]})
@@ -184,8 +187,8 @@ def of_family(tree: Tree, dataset: str, pools: dict) -> dict:
             values[at] = np.nan if row is None else row["value"]
             if row is None:
                 texts[at] = "–"
-            elif rows[f"cover/{budget}"]["high"] < LEVEL:
-                texts[at] = f"{draw_maps.text_of(row['value'])} ×"
+            else:
+                texts[at] = marked(row, rows[f"cover/{budget}"], len(tree.runs(dataset, model)))
         if np.isfinite(values).any():
             panels.append({"name": model, "family": about["family"], "values": values, "texts": texts})
     place = (first, vary[first]), (", ".join(rest), labels)

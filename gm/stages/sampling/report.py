@@ -42,8 +42,7 @@ def report(root: Path, spec: dict) -> None:
     planned = {place: counts[1] for place, counts in runs.items()}
     pools, points = pools_of(tree, table)
     known = {place: law for place in places(tree) if (law := law_of(tree, *place))}
-    alphas = [float(a) for s in tree.scores.values() for name, found in s.items() if name[:5] == "alpha" for a in found]
-    found = targets.sampled_checks(pools, spec["models"], known, max(alphas, default=0.05), spec["budgets"], runs)
+    found = targets.sampled_checks(pools, spec["models"], known, spec["budgets"], runs)
     found = [dict(zip(checks.CHECKS, row, strict=True)) for row in found]
     compared = targets.comparisons(pools, spec["models"], max(spec["budgets"]), spec["benchmark"], planned)
     fits = [row for dataset in spec["datasets"] for row in scaling_of(tree, dataset, pools)]
@@ -62,7 +61,7 @@ def report(root: Path, spec: dict) -> None:
     commit, digest = spec["commit"], io.sha256(tree.root / "table.csv")
     facts = {place: facts_of(tree, *place) for place in places(tree)}
     origin = f"table.csv sha256 {digest}, commit {commit}"
-    pictures = draw(tree, pools, points, facts, known, cells, origin, max(alphas, default=0.05))
+    pictures = draw(tree, pools, points, facts, known, cells, origin)
     content = {"spec": spec, "pictures": pictures, "captions": captions.TARGETS, "digest": digest, "checks": found}
     content |= {"cells": cells, "versions": provenance.versions(), "budget": max(spec["budgets"])}
     chapters = [chapter(tree, d, pools, facts, known, runs, compared, fits) for d in spec["datasets"]]
@@ -99,13 +98,13 @@ def facts_of(tree: Tree, dataset: str, member: str) -> Row:
 
 
 def law_of(tree: Tree, dataset: str, member: str) -> dict:
-    """The law of the distances of exact draws, and `sets`, how many sets it was measured on; nothing without any."""
+    """The law of the distances of exact draws, on how many `sets`, and their `ess`; nothing without a ruler."""
     path = tree.root / dataset / "ruler/features.npz"
     ruler = of(io.read_arrays(path), member) if path.is_file() else {}
     if "n" not in ruler:
         return {}
     ends = {name: tuple(np.quantile(_ratios(name, ruler), (0.025, 0.975))) for name in ("mmd", "sliced_w2")}
-    return laws(ruler) | {"sets": len(ruler["mmd"]), "ends": ends}
+    return laws(ruler) | {"sets": len(ruler["mmd"]), "ends": ends, "ess": 1 / float(ruler["b2"].mean())}
 
 
 def _ratios(name: str, ruler: dict) -> np.ndarray:
