@@ -74,6 +74,7 @@ def certify(log_w: Tensor, alpha: float) -> float:
         ValueError: if `alpha` is not in (0, 1), or `log_w` is not a table.
 
     Example:
+        >>> import torch
         >>> round(certify(torch.zeros(32, 8), 0.05), 4)
         -0.0936
     """
