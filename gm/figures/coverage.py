@@ -28,7 +28,7 @@ def coverage(models: Sequence[tuple[str, str]], datasets: Sequence[str], cells: 
     Returns:
         The figure.
     """
-    figure = canvas(2.6 + 1.7 * len(datasets), 1.3 + 0.3 * len(models))
+    figure = canvas(2.6 + min(1.7 * len(datasets), max(14.0, 0.8 * len(datasets))), 1.3 + 0.3 * len(models))
     axes = figure.subplots()
     states = [[cells.get((model, dataset), ("skipped", ""))[0] for dataset in datasets] for model, _ in models]
     axes.imshow([[to_rgb(STATUS[state]) for state in line] for line in states], aspect="auto")
@@ -36,7 +36,7 @@ def coverage(models: Sequence[tuple[str, str]], datasets: Sequence[str], cells: 
         for j, dataset in enumerate(datasets):
             text = cells.get((model, dataset), ("skipped", ""))[1]
             axes.text(j, i, text, ha="center", va="center", fontsize=8)
-    axes.set_xticks(range(len(datasets)), datasets)
+    axes.set_xticks(range(len(datasets)), datasets, fontsize=None if len(datasets) < 9 else 8)
     axes.xaxis.tick_top()
     axes.set_yticks(range(len(models)), [name for name, _ in models])
     for tick, (_, family) in zip(axes.get_yticklabels(), models, strict=True):

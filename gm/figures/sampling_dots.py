@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from gm.figures.style import canvas, colour, logarithmic, rows
 
@@ -53,6 +53,9 @@ def dots(models: Sequence[Mapping], panels: Sequence[Mapping], *, legend: Sequen
             axes.set_xlim(low, high)
             if high > 30 * low:
                 axes.xaxis.set_major_locator(LogLocator(numticks=6))
+            elif high < 3 * low:
+                axes.set_xscale("linear")
+                axes.xaxis.set_major_locator(MaxNLocator(3))
             axes.tick_params(axis="x", labelsize=7.5)
         elif shown and all(math.isfinite(row["value"]) for _, _, row, _ in shown) and "limits" not in panel:
             top = 2 * max([row["value"] for _, _, row, _ in shown] + list(panel.get("lines", ())))

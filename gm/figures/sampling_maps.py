@@ -25,6 +25,8 @@ def _norm(values: np.ndarray, top: float | None = None) -> LogNorm:
     shown = values[np.isfinite(values) & (values > 0)]
     low, high = (float(shown.min()), float(shown.max())) if len(shown) else (0.1, 1.0)
     high = max(min(high, top) if top else high, low * 1.01)
+    # an error of rounding alone would take all colours for itself
+    low = max(low, 1e-6 * high)
     return LogNorm(low, high, clip=True)
 
 
