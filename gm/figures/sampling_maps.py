@@ -107,7 +107,7 @@ def difficulty(panels: Sequence[Mapping], first: tuple[str, Sequence], second: t
             axes.tick_params(labelbottom=True)
         if place % columns == 0:
             axes.set_ylabel(first[0])
-    figure.colorbar(image, ax=grid, label="root mean square error of log Z (nats)", shrink=0.8, pad=0.01)
+    figure.colorbar(image, ax=grid, label="RMSE of log Z (nats)", shrink=0.8, pad=0.01)
     return figure
 
 
