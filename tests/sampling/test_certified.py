@@ -100,7 +100,7 @@ def test_a_phi4_chain_of_a_thousand_sites() -> None:
         x0,
         groups=16,
         chains=4,
-        temperatures=1000,
+        temperatures=1400,
         pilot=32,
         make=partial(make, length=16),
         target_accept=0.8,
