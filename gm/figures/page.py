@@ -61,11 +61,12 @@ def picture(content: bytes, kind: str) -> str:
     return f"data:{mime};base64,{base64.b64encode(content).decode()}"
 
 
-def page(template: str, **content: object) -> str:
-    """Fill the template of the report.
+def page(template: str, style: str, **content: object) -> str:
+    """Fill the template of a report.
 
     Arguments:
         template: its text.
+        style: the style sheet that all reports share.
         content: what it names.
 
     Returns:
@@ -76,4 +77,4 @@ def page(template: str, **content: object) -> str:
     """
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.globals |= {"bits": bits, "cell": cell, "shown": shown}
-    return environment.from_string(template).render(**content)
+    return environment.from_string(template).render(style=Markup(style), **content)

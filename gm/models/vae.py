@@ -10,7 +10,8 @@ from gm.model import Bounds, Diverged, Event, History, Log, Model, Split
 from gm.nets.likelihoods import likelihood
 from gm.nets.mlp import mlp
 from gm.rng import row_streams
-from gm.sampling.importance import Design, Gaussian, design, fit, importance_bounds, log_mean
+from gm.sampling.importance import Design, Gaussian, design, fit, importance_bounds
+from gm.sampling.logz import log_mean
 
 
 class VAE(Model):

@@ -9,7 +9,7 @@ from gm.sampler import Draws
 from gm.samplers.piloted import Piloted, check
 from gm.sampling.isir import Ex2
 from gm.sampling.kernels import Kernel
-from gm.sampling.logz import LogZ, one_sided
+from gm.sampling.logz import LogZ
 from gm.sampling.path import Geometric
 
 
@@ -93,9 +93,4 @@ class LocalGlobal(Chains):
 
     def log_z(self, target: Target, *, groups: int, budget: int, generator: torch.Generator) -> list[LogZ]:
         """Importance weights of the fitted base."""
-        size, found = max(budget // self.blocks, 1), []
-        for _ in range(groups):
-            parts = [torch.randn(size, target.dim, generator=generator) for _ in range(self.blocks)]
-            log_w = torch.stack([self.weigh(target, w) for w in parts])
-            found.append(one_sided(log_w, self.alpha, evals={"gradient": log_w.numel()}))
-        return found
+        return self.importance(target, self.blocks, groups=groups, budget=budget, generator=generator)

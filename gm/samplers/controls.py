@@ -11,9 +11,7 @@ from gm.sampler import Draws
 from gm.samplers.annealed import AIS, GibbsAIS
 from gm.samplers.piloted import Piloted, check
 from gm.sampling.anneal import Weights
-from gm.sampling.logz import LogZ, one_sided
-
-ROWS = 4096
+from gm.sampling.logz import LogZ
 
 
 class Base(Piloted):
@@ -46,13 +44,7 @@ class Base(Piloted):
 
     def log_z(self, target: Target, *, groups: int, budget: int, generator: torch.Generator) -> list[LogZ]:
         """As many draws as the budget has evaluations."""
-        size, found = max(budget // self.blocks, 1), []
-        for _ in range(groups):
-            counts = torch.ones(self.blocks * size).split(ROWS)  # draws of a large budget never stand at once
-            w = [self.weigh(target, torch.randn(len(part), target.dim, generator=generator)) for part in counts]
-            log_w = torch.cat(w).view(self.blocks, size)
-            found.append(one_sided(log_w, self.alpha, evals={"gradient": log_w.numel()}))
-        return found
+        return self.importance(target, self.blocks, groups=groups, budget=budget, generator=generator)
 
 
 class Truth:

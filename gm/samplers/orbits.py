@@ -9,8 +9,6 @@ from gm.sampling.anneal import Weights
 from gm.sampling.logz import LogZ, one_sided
 from gm.sampling.neo import neo_weights
 
-ROWS = 512
-
 
 class NEO(Piloted):
     """Orbits of a conformal leapfrog map from draws of the fitted base, one weight per orbit, E[w] = Z.
@@ -51,8 +49,8 @@ class NEO(Piloted):
         size = max(budget // (1 + 2 * self.length) // self.blocks, 1)
         found = []
         for _ in range(groups):
-            parts = torch.full((self.blocks * size,), 1.0).split(ROWS)  # a large budget's orbits never stand at once
-            runs = [self.orbits(target, len(part), generator) for part in parts]
-            log_w = torch.cat([run.log_w for run in runs]).view(self.blocks, size)
+            # block by block: the orbits of a large budget never stand at once
+            runs = [self.orbits(target, size, generator) for _ in range(self.blocks)]
+            log_w = torch.stack([run.log_w for run in runs])
             found.append(one_sided(log_w, self.alpha, evals={"gradient": sum(run.evals for run in runs)}))
         return found

@@ -13,6 +13,7 @@ from gm.sampler import Sampler
 from gm.sampling.hamiltonian import HMC
 from gm.sampling.kernels import Kernel
 from gm.sampling.langevin import MALA, TULA, ULA, RandomWalk
+from gm.sampling.logz import LogZ, one_sided
 from gm.sampling.microcanonical import MAMS, MCLMC
 from gm.sampling.path import Geometric
 from gm.sampling.tune import tune
@@ -120,6 +121,18 @@ class Piloted(Sampler):
         path = self.path(target)
         state = path.init(w)
         return path.log_prob(state, 1.0) - path.log_prob(state, 0.0)
+
+    def importance(
+        self, target: Target, blocks: int, *, groups: int, budget: int, generator: torch.Generator
+    ) -> list[LogZ]:
+        """log Z of each replicate from as many weighted draws of the base as the budget has evaluations."""
+        size, found = max(budget // blocks, 1), []
+        for _ in range(groups):
+            # block by block: the draws of a large budget never stand at once
+            w = (torch.randn(size, target.dim, generator=generator) for _ in range(blocks))
+            log_w = torch.stack([self.weigh(target, block) for block in w])
+            found.append(one_sided(log_w, self.alpha, evals={"gradient": log_w.numel()}))
+        return found
 
     def schedule(self, temperatures: int) -> tuple[Tensor, list[float]]:
         """Temperatures `[T + 1]` of equal barrier, and the step at each."""

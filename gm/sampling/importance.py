@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gm.sampling.logz import log_mean
+
 
 class Gaussian(NamedTuple):
     """N(m, L L'): the mean m `[*batch, d]`, and L `[*batch, d, d]`, lower triangles with positive diagonals."""
@@ -202,8 +204,3 @@ def importance_bounds(
     upper = log_mean(torch.cat([seed, draw(K - 1)]), 0)
     evals = (2 * K - 1 + (exact is not None)) * seed.numel()
     return Importance(lower, torch.maximum(upper, lower[K]), ess, evals)
-
-
-def log_mean(log_w: Tensor, dim: int) -> Tensor:
-    """Log of the mean of exp(log_w) along `dim`, in nats."""
-    return log_w.logsumexp(dim) - math.log(log_w.shape[dim])

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
+from gm.sampling.anneal import increasing
 from gm.sampling.kernels import Kernel
 from gm.sampling.path import Geometric, State
 from gm.sampling.tune import tune
@@ -108,9 +108,7 @@ def parallel_tempering(
         ((8, 20, 4), 672)
     """
     lams = torch.as_tensor(lams, dtype=torch.float64)
-    levels = lams.tolist()
-    if levels[0] != 0 or levels[-1] != 1 or any(b <= a for a, b in pairwise(levels)):
-        raise ValueError(f"temperatures run from {levels[0]} to {levels[-1]}; expected an increase from 0 to 1")
+    levels = increasing(lams)
     if x0.ndim < 3 or x0.shape[1] != len(levels):
         raise ValueError(f"starts have shape {tuple(x0.shape)}; expected [replicas, {len(levels)} temperatures, d]")
     if rounds < 1:

@@ -1,6 +1,5 @@
 """report: everything that the runs left -> table.csv, summaries, figures, and a page that stands alone."""
 
-import importlib.resources
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from gm.figures import training as draw_training
 from gm.metrics.outliers import auroc_difference
 from gm.metrics.rows import baselines
 from gm.stages.job import Outcome, Output
-from gm.stages.results import COST, Tree, costs, statuses, table_of
+from gm.stages.results import COST, Tree, costs, resource, statuses, table_of
 from gm.table import checks, curves, paired, summary, views
 
 SHOWN = 10
@@ -224,8 +223,8 @@ def report(root: Path, spec: dict) -> None:
         "sentence": checks.sentence,
     }
     content |= {"chapters": [chapter(tree, dataset, sums, pairs, cells) for dataset in spec["datasets"]]}
-    template = importlib.resources.files("gm.figures").joinpath("report.html").read_text(encoding="utf-8")
-    io.write_text(tree.root / "report/index.html", page.page(template, **content))
+    template, sheet = (resource(name) for name in ("report.html", "page.css"))
+    io.write_text(tree.root / "report/index.html", page.page(template, sheet, **content))
 
 
 def draw(tree: Tree, trivial: dict, sums: checks.Summary, pairs: list[Row], cells: list[Row], origin: str) -> dict:

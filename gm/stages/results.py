@@ -1,5 +1,6 @@
 """What the runs of a benchmark left, read once, and its rows."""
 
+import importlib.resources
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,11 @@ COST = ("dataset", "model", "seed", "stage", "seconds", "peak_mb", "device")
 
 Row = summary.Row
 Arrays = dict[str, np.ndarray]
+
+
+def resource(name: str) -> str:
+    """The text of a template or style sheet of `gm.figures`."""
+    return importlib.resources.files("gm.figures").joinpath(name).read_text(encoding="utf-8")
 
 
 class Tree:

@@ -10,7 +10,8 @@ from problems import LinearGaussian, generator
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from gm.sampling.importance import Gaussian, Importance, design, fit, importance_bounds, log_mean
+from gm.sampling.importance import Gaussian, Importance, design, fit, importance_bounds
+from gm.sampling.logz import log_mean
 
 ROWS, D, LATENT, NOISE = 400, 6, 2, 0.8
 

@@ -229,12 +229,12 @@ class IsingTorus(Ising):
         """Exact draws row by row, float32 `[n, d]`: r_1 ~ diag T^L, then r_i ~ T(r_{i-1}, r_i) T^{L-i+1}(r_i, r_1).
 
         Raises:
-            NotImplementedError: if the side is larger than 10.
+            ValueError: if the side is larger than 10.
         """
         L, device = self.side, self.colour.device
         _, most = self.largest
         if most < L:
-            raise NotImplementedError(f"exact draws of a torus of side = {L}; expected at most {most}")
+            raise ValueError(f"exact draws of a torus of side = {L}; expected at most {most}")
         rows = 2.0 * (torch.arange(2**L, device=device)[:, None] >> torch.arange(L, device=device) & 1).double() - 1
         within = self.coupling * (rows * rows.roll(1, 1)).sum(1)
         transfer = (self.coupling * rows @ rows.T + within).exp()

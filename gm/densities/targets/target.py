@@ -29,7 +29,7 @@ class Target(Analytic):
         mode_weights: probability of each mode, `[K]`; None where modes are not declared.
 
     Attributes:
-        kind: "density", or "spins" for a law on {-1, 1}^d.
+        kind: "density", or "spins" for a law of discrete units.
         parameters: keywords that this target was made with, defaults included.
 
     Raises:
@@ -92,17 +92,17 @@ class Target(Analytic):
         """Exact draws of p / Z, float32 `[n, d]`.
 
         Raises:
-            NotImplementedError: where the law has no exact sampler.
+            TypeError: where the law has no exact sampler.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no exact sampler")
+        raise TypeError(f"{type(self).__name__} has no exact sampler")
 
     def mode(self, x: Tensor) -> Tensor:
         """The mode that each point `[..., d]` belongs to, long `[...]`, an index into `mode_weights`.
 
         Raises:
-            NotImplementedError: where `mode_weights` is None.
+            TypeError: where `mode_weights` is None.
         """
-        raise NotImplementedError(f"{type(self).__name__} declares no modes")
+        raise TypeError(f"{type(self).__name__} declares no modes")
 
     def to(self, device: str | torch.device) -> "Target":
         """The same target with its tensors on a device; its identity stays."""

@@ -1,6 +1,5 @@
 """report: everything that the runs of a grid of targets left -> table.csv, pooled numbers, figures, and a page."""
 
-import importlib.resources
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from gm.figures import captions, page
 from gm.metrics.draws import laws
 from gm.sampling.diagnostics import mode_tv_null
 from gm.stages.job import Outcome, Output
-from gm.stages.results import COST, Row, Tree, costs, statuses
+from gm.stages.results import COST, Row, Tree, costs, resource, statuses
 from gm.stages.sampling.evaluate import of
 from gm.stages.sampling.pictures import draw
 from gm.table import checks, paired, sampling, summary, targets
@@ -67,8 +66,8 @@ def report(root: Path, spec: dict) -> None:
     chapters = [chapter(tree, d, pools, facts, known, runs, compared, fits) for d in spec["datasets"]]
     twins = {about["name"]: {m["name"]: m["cells"] for m in about["models"]} for about in chapters}
     content |= {"chapters": chapters, "twins": twins}
-    template = importlib.resources.files("gm.figures").joinpath("sampling.html").read_text(encoding="utf-8")
-    io.write_text(tree.root / "report/index.html", page.page(template, **content))
+    template, sheet = (resource(name) for name in ("sampling.html", "page.css"))
+    io.write_text(tree.root / "report/index.html", page.page(template, sheet, **content))
 
 
 def rows_of(tree: Tree) -> list[Row]:

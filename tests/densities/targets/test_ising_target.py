@@ -132,5 +132,5 @@ def test_what_is_refused() -> None:
             IsingTorus(side=side)
     with pytest.raises(ValueError, match="expected a positive"):
         IsingTorus(side=4, coupling=-0.1)
-    with pytest.raises(NotImplementedError, match="side = 12; expected at most 10"):
+    with pytest.raises(ValueError, match="side = 12; expected at most 10"):
         IsingTorus(side=12).sample(1, generator=generator(0))
