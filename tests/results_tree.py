@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from gm import io
+from gm.metrics.groups.outliers import baselines
 from gm.metrics.rows import evaluate
+from gm.metrics.run import Run
 
 SETS = ("noise", "flip", "constant")
 # By model: family, log density offset in nats (None: no density), kinds of the ends, gap between the ends, spread of
@@ -83,6 +85,9 @@ def write_tree(root: Path, spec: dict, n: int = 60) -> None:
         noise = rng.normal(0, 6, n)
         io.write_arrays(root / dataset / "data.npz", data | {"levels": np.int64(17)})
         io.write_arrays(root / dataset / "ruler/features.npz", ruler)
+        scores = baselines(data)
+        trivial = {f"{name}/{part}": score for name, parts in scores.items() for part, score in parts.items()}
+        io.write_arrays(root / dataset / "ruler/trivial.npz", trivial)
         facts = {"cnn_accuracy": [0.96, 0.012, n]}
         io.write_json(root / dataset / "ruler/features.json", record("ruler", 2.0) | {"facts": facts})
         for _, model, seed in (cell for cell in spec["planned"] if cell[0] == dataset):
@@ -139,7 +144,7 @@ def write_run(root: Path, cell: tuple, spec: dict, data: dict, ruler: dict, fres
     rows = [{"metric": "run", "value": int(not fails), "n": 1, "kind": "count"}]
     if not fails:
         arrays = ({"x": samples}, scores, features)
-        rows += evaluate(data, ruler, *arrays, metrics=spec["metrics"], nets=spec["nets"], rng=rng)
+        rows += evaluate(Run(data, ruler, *arrays, nets=spec["nets"]), metrics=spec["metrics"], rng=rng)
     for name, stage in (("train", "model"), ("score", "scores")):
         for kind, count in stages[stage]["evals"].items():
             rows.append({"metric": f"evals/{name}/{kind}", "value": count, "n": 1, "kind": "count"})

@@ -8,8 +8,9 @@ from gm.plan import Plan
 from gm.stages.job import roots_of
 
 BESIDES = {
-    "ruler": ("model.safetensors",),
+    "ruler": ("model.safetensors", "trivial.npz"),
     "train": ("history.csv",),
+    "evaluate": ("items.npz",),
     "report": ("summary.csv", "paired.csv", "checks.csv", "status.csv", "cost.csv", "report/index.html", "figures"),
 }
 

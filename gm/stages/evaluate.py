@@ -1,4 +1,4 @@
-"""evaluate: data, ruler, samples, scores and features -> metrics.csv, one row per number."""
+"""evaluate: data, ruler, samples, scores and features -> metrics.csv, one row per number, and items.npz."""
 
 from gm import io, provenance, rng
 from gm.stages.job import Input, Outcome, Output
@@ -29,20 +29,24 @@ def run(
     scores: Input,
     features: Input,
     metrics: Output,
+    items: Output,
     *,
     spec: dict,
     seed: int,
     failure: tuple[str, str],
 ) -> Outcome:
-    """Turn one run's arrays into rows; a failed run leaves one row that says so."""
+    """Turn one run's arrays into rows, and what figures draw per item; a failed run leaves one row that says so."""
     status, _ = failure
+    left = {}
     rows = [{"metric": "run", "value": int(status == "ok"), "n": 1, "kind": "count"}]
     if status == "ok":
         from gm.metrics.rows import evaluate
+        from gm.metrics.run import Run
 
         arrays = [io.read_arrays(path) for path in (data, ruler, samples, scores, features)]
-        generator = rng.numpy_stream(seed, "evaluate")
-        rows += evaluate(*arrays, metrics=spec["metrics"], nets=spec["nets"], rng=generator)
+        whole = Run(*arrays, nets=spec["nets"], items=left)
+        rows += evaluate(whole, metrics=spec["metrics"], rng=rng.numpy_stream(seed, "evaluate"))
     rows += counted({"train": weights, "score": scores})
+    io.write_arrays(items, left)
     io.write_rows(metrics, COLUMNS, ({"status": status} | row for row in rows))
     return Outcome()

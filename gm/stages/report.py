@@ -14,7 +14,6 @@ from gm.figures import outliers as draw_outliers
 from gm.figures import samples as draw_samples
 from gm.figures import training as draw_training
 from gm.metrics.outliers import auroc_difference
-from gm.metrics.rows import baselines
 from gm.stages.job import Outcome, Output
 from gm.stages.results import COST, Tree, costs, resource, statuses, table_of
 from gm.table import checks, curves, paired, summary, views
@@ -190,7 +189,7 @@ def report(root: Path, spec: dict) -> None:
             `commit`.
     """
     tree = Tree(Path(root), spec)
-    trivial = {dataset: baselines(tree.data[dataset]) for dataset in spec["datasets"]}
+    trivial = {dataset: tree.trivial(dataset) for dataset in spec["datasets"]}
     table, cells = table_of(tree, trivial), statuses(tree)
     planned: dict[tuple[str, str], int] = {}
     for dataset, model, _ in tree.cells:

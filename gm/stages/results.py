@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gm import io, rng
-from gm.metrics.rows import outlier_rows
+from gm.metrics.groups.outliers import outlier_rows
 from gm.table import summary, views
 
 RECORDS = ("model", "samples", "scores", "features", "metrics")
@@ -45,6 +45,14 @@ class Tree:
         """Rows of one run; none where the file is missing."""
         path = self.path(cell, name)
         return io.read_rows(path) if path.is_file() else []
+
+    def trivial(self, dataset: str) -> dict[str, Arrays]:
+        """Trivial outlier scores of a dataset: score name -> part -> `[N]`."""
+        out: dict[str, Arrays] = {}
+        for key, score in io.read_arrays(self.root / dataset / "ruler/trivial.npz").items():
+            name, _, part = key.partition("/")
+            out.setdefault(name, {})[part] = score
+        return out
 
     def models(self, dataset: str) -> dict[str, dict]:
         """Models planned on a dataset, in display order."""

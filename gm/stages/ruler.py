@@ -1,15 +1,16 @@
-"""ruler: data.npz -> a metric's networks, and the real splits seen through them, once per dataset."""
+"""ruler: data.npz -> a metric's networks, the real splits seen through them, and trivial outlier scores."""
 
 from safetensors.torch import save
 
 from gm import io, rng
+from gm.metrics.groups.outliers import baselines
 from gm.nets import ruler
 from gm.stages.arrays import event_of, split_of
 from gm.stages.job import Input, Outcome, Output
 
 
-def run(data: Input, features: Output, weights: Output, *, spec: dict, log) -> Outcome:
-    """Fit the feature networks on the training split and embed the real splits."""
+def run(data: Input, features: Output, weights: Output, trivial: Output, *, spec: dict, log) -> Outcome:
+    """Once per dataset: fit the feature networks, embed the real splits, and score outliers without any model."""
     arrays = io.read_arrays(data)
     event = event_of(arrays)
     generator = rng.stream(spec["seed"], "ruler")
@@ -21,6 +22,8 @@ def run(data: Input, features: Output, weights: Output, *, spec: dict, log) -> O
         x = split_of(arrays, name).x
         embedded |= {f"{net}_{name}": values.numpy() for net, values in nets.embed(x).items()}
     io.write_arrays(features, embedded)
+    scores = baselines(arrays)
+    io.write_arrays(trivial, {f"{name}/{part}": s for name, parts in scores.items() for part, s in parts.items()})
     test = split_of(arrays, "test")
     right = (nets.classify(test.x) == test.label).double()
     accuracy = float(right.mean())

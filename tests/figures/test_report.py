@@ -9,7 +9,7 @@ import pytest
 from results_tree import FAILED, TRUTH, specification, write_tree
 
 from gm.figures.captions import CAPTIONS
-from gm.metrics.rows import baselines
+from gm.metrics.groups.outliers import baselines
 from gm.stages import results
 from gm.stages.report import outliers, report
 

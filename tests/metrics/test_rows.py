@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from gm.metrics.rows import METRICS, baselines, evaluate, outlier_rows
+from gm.metrics.groups.outliers import baselines, outlier_rows
+from gm.metrics.rows import METRICS, evaluate
+from gm.metrics.run import Run
 
 NETS = ["a", "b"]
 
@@ -26,7 +28,7 @@ def run():
 
 
 def rows(run, metrics=METRICS, nets=NETS):
-    return evaluate(*run, metrics=list(metrics), nets=nets, rng=np.random.default_rng(1))
+    return evaluate(Run(*run, nets=nets), metrics=list(metrics), rng=np.random.default_rng(1))
 
 
 def test_names(run):

@@ -85,6 +85,7 @@ def test_without_exact_draws_there_is_no_reference_and_no_ruler(tmp_path):
         tmp_path / "data.npz",
         tmp_path / "f.npz",
         tmp_path / "w.safetensors",
+        tmp_path / "t.npz",
         spec=FAMILY | {"seed": 0, "draws": 32},
         log=lambda step, total: None,
     )
@@ -105,6 +106,7 @@ def test_the_verbs_in_a_row_leave_rows_for_every_member(tmp_path):
     grid = {"seed": 0, "draws": 32}
     job.run(prepare, spec=FAMILY | {"truth": True, "seed": 0, "draws": 128}, data=path("data.npz"))
     made = {"data": path("data.npz"), "features": path("ruler.npz"), "weights": path("ruler.safetensors")}
+    made |= {"trivial": path("trivial.npz")}
     job.run(ruler, spec=FAMILY | grid, **made)
     tuned = {"data": path("data.npz"), "weights": path("model.safetensors")}
     assert job.run(train, spec=FAMILY | SMALL, seed=0, **tuned, history=path("history.csv")) == "ok"
@@ -124,6 +126,7 @@ def test_the_verbs_in_a_row_leave_rows_for_every_member(tmp_path):
         seed=0,
         weights=path("model.safetensors"),
         metrics=path("metrics.csv"),
+        items=path("items.npz"),
         **arrays,
     )
     rows = {row["metric"]: row for row in io.read_rows(path("metrics.csv"))}

@@ -5,6 +5,7 @@ rule ruler:
     output:
         features=f"{DATA}/ruler/features.npz",
         weights=f"{DATA}/ruler/model.safetensors",
+        trivial=f"{DATA}/ruler/trivial.npz",
         record=f"{DATA}/ruler/features.json",
     log:
         f"{DATA}/ruler/ruler.log",
@@ -14,7 +15,7 @@ rule ruler:
         code=code("ruler"),
     shell:
         "gm ruler --data {input.data} --features {output.features} --weights {output.weights}"
-        " --spec {params.spec:q} --code {params.code} > {log} 2>&1"
+        " --trivial {output.trivial} --spec {params.spec:q} --code {params.code} > {log} 2>&1"
 
 
 rule embed:

@@ -31,11 +31,12 @@ def run(
     scores: Input,
     features: Input,
     metrics: Output,
+    items: Output,
     *,
     spec: dict,
     failure: tuple[str, str],
 ) -> Outcome:
-    """Turn one run's arrays into rows; a failed run leaves one row that says so."""
+    """Turn one run's arrays into rows; a failed run leaves one row that says so. No figure draws single items."""
     status, _ = failure
     rows: list[Row] = [{"metric": "run", "value": int(status == "ok"), "n": 1, "kind": "count"}]
     artefacts = {"train": weights, "sample": samples, "score": scores}
@@ -50,6 +51,7 @@ def run(
             rows += [row | {"metric": f"{row['metric']}/{member}" if member else row["metric"]} for row in found]
         rows += failures(artefacts)
     rows += counted(artefacts)
+    io.write_arrays(items, {})
     io.write_rows(metrics, COLUMNS, ({"status": status} | row for row in rows))
     return Outcome()
 

@@ -10,11 +10,11 @@ from gm.stages.sampling.members import flat, key, targets
 SETS = 100
 
 
-def run(data: Input, features: Output, weights: Output, *, spec: dict, log) -> Outcome:
+def run(data: Input, features: Output, weights: Output, trivial: Output, *, spec: dict, log) -> Outcome:
     """Measure sets of exact draws, as many in each as a replicate has, against the reference.
 
     Per member with exact draws: the arrays of `gm.metrics.draws.null`. No network stands behind these rulers, so
-    `weights` holds no tensor.
+    `weights` holds no tensor, and `trivial` no score.
     """
     arrays, found = io.read_arrays(data), {}
     members = targets(spec)
@@ -26,5 +26,6 @@ def run(data: Input, features: Output, weights: Output, *, spec: dict, log) -> O
             directions = rng.numpy_stream(spec["seed"], "directions", member)
             found[member] = draws.null(arrays[key("x", member)], exact, rng=directions)
     io.write_arrays(features, flat(found))
+    io.write_arrays(trivial, {})
     io.save_with(lambda path: path.write_bytes(save({}, {"spec": io.canonical(spec)})), weights)
     return Outcome()
