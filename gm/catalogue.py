@@ -20,7 +20,10 @@ FOLDERS = {"datasets": ("datasets", "targets"), "models": ("models", "samplers")
 TARGET = ("gm.densities.targets.target", "Target")
 DRAWS = 2048
 MEASURES = ("density", "mass")
-SPLITS = ("train", "valid", "test", "fresh", "nonmember")
+SPLITS = ("train", "valid", "test", "fresh", "reference")
+ORIGINS = ("source", "path", "sources")  # of a dataset's images; a YAML file names one of them
+PLACES = ("folder", "npm", "url")
+YAML = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Model:
 
 def find(grid: Path, kind: str, entry: str) -> Path:
     """A dataset or contestant by name (beside the grid, then in the repository's config/) or by path."""
-    if entry.endswith((".yaml", ".yml")):
+    if entry.endswith(YAML):
         file = grid.parent / entry
         if not file.is_file():
             raise ConfigError(grid, kind, f"'{entry}', but there is no file {file}", "a path relative to the grid file")
@@ -55,7 +58,7 @@ def find(grid: Path, kind: str, entry: str) -> Path:
 
 def _beside(file: Path, path: str) -> str:
     """A path written in a YAML file, relative to the working directory: a result does not know its folder's name."""
-    return Path(os.path.relpath(file.parent / path)).as_posix()
+    return path if path.startswith(("/", "~")) else Path(os.path.relpath(file.parent / path)).as_posix()
 
 
 def dataset(file: Path) -> dict:
@@ -63,20 +66,79 @@ def dataset(file: Path) -> dict:
     spec = config.read(file)
     if "target" in spec:
         return _target(file, spec)
-    check_call(file, "", spec, source.function("gm.data.build.dataset"))
-    try:
-        if ":" in spec["source"]:
-            code, _, name = spec["source"].rpartition(":")
-            spec["source"] = f"{_beside(file, code)}:{name}"
-        source.function(spec["source"])
-    except LookupError as error:
-        raise ConfigError(file, "source", describe(spec["source"]), f"a function to load the data; {error}") from None
+    spec |= _images(file, spec)
     check_keys(file, "splits", spec["splits"], SPLITS, SPLITS)
     known = source.functions("gm.data.outliers")
-    check_keys(file, "outliers", spec["outliers"], known)
     for name, options in spec["outliers"].items():
-        check_call(file, f"outliers.{name}", options, source.function(f"gm.data.outliers.{name}"))
+        where = f"outliers.{name}"
+        if isinstance(options, dict) and "dataset" in options:
+            check_call(file, where, options, {"dataset": source.Parameter("str", None)})
+            if name in known:
+                raise ConfigError(file, where, f"'{name}' for a dataset", "a name that is not taken", known)
+            spec["outliers"][name] = {"dataset": _named(file, f"{where}.dataset", options["dataset"])}
+        else:
+            check_keys(file, "outliers", {name: options}, known)
+            check_call(file, where, options, source.function(f"gm.data.outliers.{name}"))
     return spec
+
+
+def _images(file: Path, spec: dict) -> dict:
+    """Check a dataset's keys; those that say where its images come from, paths relative to the working directory."""
+    raw = source.function("gm.stages.fetch.images")
+    check_call(file, "", spec, raw | source.function("gm.data.build.dataset"))
+    origin = [key for key in ORIGINS if spec.get(key) is not None]
+    if len(origin) != 1:
+        raise ConfigError(file, "", f"{' and '.join(origin) or 'no origin'} of the images", "one of these", ORIGINS)
+    if origin == ["source"] and ("." not in spec["source"] or spec["source"].endswith(YAML)):
+        taken = sorted({*raw, "held_out"} & set(spec) - {"source"})
+        if taken:
+            raise ConfigError(file, taken[0], f"'{taken[0]}' beside the name of a dataset", "'source' alone has it all")
+        return _named(file, "source", spec.pop("source"))
+    for key in ("files", "format"):
+        if (key in spec) != (origin == ["sources"]):
+            found = f"{'' if key in spec else 'no '}'{key}' with '{origin[0]}'"
+            raise ConfigError(file, key, found, "with 'sources', and only with it, 'files' and 'format'")
+    found = {key: spec[key] for key in (*origin, "files", "format", "sha256", "held_out") if key in spec}
+    if origin != ["sources"]:
+        beside = {"source": _function, "path": _beside}[origin[0]]
+        return found | {origin[0]: beside(file, found[origin[0]])}
+    for name in found["files"]:
+        if Path(name).name != name:
+            raise ConfigError(file, f"files.{name}", f"'{name}'", "a file's name, without folders")
+    places = []
+    for index, place in enumerate(found["sources"]):
+        check_keys(file, f"sources.{index}", place, (*PLACES, "install"))
+        if len(set(place) & set(PLACES)) != 1:
+            raise ConfigError(file, f"sources.{index}", describe(place), "one place", PLACES)
+        places.append({key: _beside(file, value) if key == "folder" else value for key, value in place.items()})
+    return found | {"sources": places}
+
+
+def _named(file: Path, key: str, entry: str) -> dict:
+    """The images of another dataset: a name beside this file or in config/datasets, or a path relative to this file."""
+    folders = (file.parent, REPOSITORY / "config/datasets")
+    paths = [file.parent / entry] if entry.endswith(YAML) else [folder / f"{entry}.yaml" for folder in folders]
+    other = next((path for path in paths if path.is_file()), None)
+    if other is None:
+        known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+        expected = f"a dataset{suggestion(entry, known)}, or a function (package.module.function)"
+        raise ConfigError(file, key, f"'{entry}'", expected, known)
+    spec = config.read(other)
+    if not set(spec) & {"path", "sources"}:
+        raise ConfigError(file, key, f"'{entry}'", f"a dataset with 'path' or 'sources' of its own, unlike {other}")
+    return _images(other, spec)
+
+
+def _function(file: Path, reference: str) -> str:
+    """A function as written in a YAML file, relative to the working directory, and found."""
+    try:
+        if ":" in reference:
+            code, _, name = reference.rpartition(":")
+            reference = f"{_beside(file, code)}:{name}"
+        source.function(reference)
+    except LookupError as error:
+        raise ConfigError(file, "source", describe(reference), f"a function to load the data; {error}") from None
+    return reference
 
 
 def contestant(file: Path) -> Model:

@@ -39,10 +39,33 @@ class Event(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Examples `x` of shape `[N, C, H, W]`, integers, with their class `label` of shape `[N]`."""
+    """Examples `x` of shape `[N, C, H, W]`, integers, with their class `label` of shape `[N]`.
+
+    Where the dataset's binarisation is dynamic, `grey` `[N, C, H, W]`, uint8, holds the grey levels that `x` is one
+    draw of. Whoever fits in minibatches takes them from `rows`.
+    """
 
     x: Tensor
     label: Tensor
+    grey: Tensor | None = None
+
+    def rows(self, index: Tensor, *, generator: torch.Generator) -> Tensor:
+        """The examples at `index` `[B]`: x, or fresh Bernoulli(grey / 255) draws where grey levels are given.
+
+        Reference:
+            On the Quantitative Analysis of Deep Belief Networks (Ruslan Salakhutdinov and Iain Murray, 2008)
+
+        Example:
+            >>> g = torch.Generator().manual_seed(0)
+            >>> grey = torch.tensor([[0, 255]], dtype=torch.uint8).expand(3, 2)
+            >>> Split(torch.ones(3, 2).long(), torch.zeros(3), grey).rows(torch.tensor([2]), generator=g)
+            tensor([[0, 1]])
+        """
+        if self.grey is None:
+            return self.x[index]
+        grey = self.grey[index]
+        u = torch.rand(grey.shape, generator=generator, device=generator.device).to(grey.device)
+        return (255 * u < grey).to(self.x.dtype)
 
 
 @dataclass(frozen=True)
@@ -141,6 +164,7 @@ class Model(nn.Module):
         serves: the event kinds the class accepts, among `binary`, `levels` and `real`.
         splits: the two splits that `fit` is given.
         labels: whether `fit` reads class labels.
+        conditional: whether draws come with a class label (`sample_labelled`).
         measure: what `bounds` bounds: the `density` of y, or the `mass` of floor(y). The mean of a log density over
             u lies below its log mass by Jensen's inequality, so the two compare only with that said.
     """
@@ -149,6 +173,7 @@ class Model(nn.Module):
     serves = ("binary", "levels")
     splits = ("train", "valid")
     labels = False
+    conditional = False
     measure = "density"
 
     def __init__(self, event: Event) -> None:
@@ -162,6 +187,10 @@ class Model(nn.Module):
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw `n` examples of integers, shape `[n, C, H, W]`, dtype int64."""
         raise TypeError(f"{type(self).__name__} does not define 'sample'")
+
+    def sample_labelled(self, n: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw what `sample` draws, with the classes of the draws, `[n]`, int64; takes `sample`'s keywords."""
+        raise TypeError(f"{type(self).__name__} does not define 'sample_labelled'")
 
     def bounds(self, y: Tensor, *, generator: torch.Generator) -> Bounds:
         """Bound log p(y) for rows `[B, C, H, W]`, float32 in [0, levels). A row's bounds never depend on its batch."""

@@ -3,6 +3,7 @@
 The Snakefile imports this module, on a cluster twice in every job, so it stays free of torch and numpy.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,9 +17,9 @@ from gm.config import ConfigError, check_keys, describe, suggestion
 from gm.stages.job import roots_of
 
 TARGETS = "targets"
-KEYS = {"images": (("nets",), ("ladder",)), TARGETS: (("budgets", "groups", "draws"), ())}
+KEYS = {"images": (("nets",), ("ladder", "inception")), TARGETS: (("budgets", "groups", "draws"), ())}
 METRICS = {
-    "images": ("likelihood", "frechet", "kernel", "prdc", "outliers", "memorisation"),
+    "images": ("likelihood", "frechet", "kernel", "prdc", "outliers", "memorisation", "privacy", "utility"),
     TARGETS: ("logz", "moments", "ess", "modes", "discrepancy"),
 }
 GRID = {"sample": ("groups", "draws"), "score": ("groups", "budgets"), "ruler": ("draws",)}
@@ -62,9 +63,9 @@ class Plan:
         if stage == "prepare":
             return self.datasets[dataset]
         if stage == "ruler":
-            return {"seed": self.datasets[dataset]["seed"]}
+            return {"seed": self.datasets[dataset]["seed"]} | self._nets()
         if stage == "embed":
-            return {"nets": self.grid["nets"]}
+            return self._nets()
         if stage == "evaluate":
             return {"metrics": self.grid["metrics"], "nets": self.grid["nets"]}
         if stage == "report":
@@ -75,6 +76,10 @@ class Plan:
             return {"external": files, "sha256": {key: io.sha256(path) for key, path in files.items() if path}}
         keys = {"train": ("class", "model", "fit"), "sample": ("class", "sample"), "score": ("class", "score")}
         return {key: spec[key] for key in keys[stage] if key in spec}
+
+    def _nets(self) -> dict:
+        """The feature networks, and the file of the one that is the user's own."""
+        return {key: self.grid[key] for key in ("nets", "inception") if key in self.grid}
 
     def _targets(self, stage: str, dataset: str, model: str) -> dict:
         """The same of a grid of targets; `grid` tells the verbs so."""
@@ -167,6 +172,7 @@ def read(path: str | Path) -> Plan:
         models[file.stem] = contestant(file)
     plan = Plan(grid["benchmark"], grid, datasets, models)
     _check_judged(path, plan)
+    _inception(path, grid)
     _names(path, grid, plan)
     _pair(path, plan)
     return plan
@@ -220,6 +226,21 @@ def _check_judged(path: Path, plan: Plan) -> None:
             found = f"'{name}', which serves {model.judges}"
             known = [other for other, model in plan.models.items() if model.judges == kind]
             raise ConfigError(path, "models", found, f"contestants for {kind}, as the datasets of this grid are", known)
+
+
+def _inception(path: Path, grid: dict) -> None:
+    """The file of the user's own network is there and is the file that was meant; its path is kept as jobs read it."""
+    given, wanted = grid.get("inception"), "inception" in grid.get("nets", [])
+    if wanted != (given is not None):
+        found = "no key 'inception'" if wanted else "a file for a net that 'nets' does not name"
+        raise ConfigError(path, "inception", found, "{file: ..., sha256: ...} beside 'inception' among the nets")
+    if given is not None:
+        file = Path(os.path.relpath(path.parent / given["file"])).as_posix()
+        if not Path(file).is_file():
+            raise ConfigError(path, "inception.file", f"no file {file}", "a TorchScript network, relative to this file")
+        if (digest := io.sha256(file)) != given["sha256"]:
+            raise ConfigError(path, "inception.sha256", f"{file} has {digest}", given["sha256"])
+        grid["inception"] = given | {"file": file}
 
 
 def _names(path: Path, grid: dict, plan: Plan) -> None:

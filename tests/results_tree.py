@@ -7,10 +7,15 @@ import numpy as np
 
 from gm import io
 from gm.metrics.groups.outliers import baselines
+from gm.metrics.roc import auroc
 from gm.metrics.rows import evaluate
 from gm.metrics.run import Run
 
-SETS = ("noise", "flip", "constant")
+ATTACKS = ("nearest", "domias")
+# How far apart an attack puts the scores of members and non-members, in standard deviations.
+LEAK = {"memoriser": 3.0, "vae": 0.8}
+# Accuracy of a classifier trained on synthetic images, and what adding as many to the real ones gains.
+USE = {"memoriser": (0.78, 0.0), "flow": (0.7, 0.02), "ebm": (0.72, 0.03), "vae": (0.6, -0.02)}
 # By model: family, log density offset in nats (None: no density), kinds of the ends, gap between the ends, spread of
 # features (1 is right), whether it replays training images.
 MODELS = {
@@ -27,7 +32,7 @@ MODELS = {
 }
 TRUTH = {
     ("flow", "copula"): "wins",
-    ("ebm", "copula"): "wins",
+    ("maxent-learned", "copula"): "wins",
     ("vae", "mixture"): "not distinguishable",
     ("ppca", "copula"): "loses",
 }
@@ -77,6 +82,9 @@ def write_tree(root: Path, spec: dict, n: int = 60) -> None:
     for d, dataset in enumerate(spec["datasets"]):
         rng = np.random.default_rng(d)
         data = {f"x_{split}": images(n, rng) for split in ("valid", "test", "fresh")} | {"x_train": images(4 * n, rng)}
+        data |= {f"x_{part}": images(n, rng) for part in ("member", "nonmember")}
+        data["label_test"] = np.arange(n) % 3
+        data["x_outlier_mnist"] = np.roll(images(n, rng), 2, axis=2) // 2
         data["x_outlier_noise"] = rng.integers(0, 17, (n, 1, 8, 8)).astype(np.uint8)
         data["x_outlier_flip"] = data["x_test"][..., ::-1].copy()
         data["x_outlier_constant"] = np.full((n, 1, 8, 8), rng.integers(0, 17, (n, 1, 1, 1)), np.uint8)
@@ -142,14 +150,56 @@ def write_run(root: Path, cell: tuple, spec: dict, data: dict, ruler: dict, fres
     ]
     io.write_rows(folder / "history.csv", ["step", "acceptance", "loss"], history if iterative else [])
     rows = [{"metric": "run", "value": int(not fails), "n": 1, "kind": "count"}]
+    items: dict[str, np.ndarray] = {}
     if not fails:
-        arrays = ({"x": samples}, scores, features)
-        rows += evaluate(Run(data, ruler, *arrays, nets=spec["nets"]), metrics=spec["metrics"], rng=rng)
+        whole = Run(data, ruler, {"x": samples}, scores, features, nets=spec["nets"], items=items)
+        rows += evaluate(whole, metrics=spec["metrics"], rng=rng)
+        rows += membership(model, items, np.random.default_rng([spec["datasets"].index(dataset), len(model), seed]))
+        rows += use(model, np.random.default_rng(seed))
     for name, stage in (("train", "model"), ("score", "scores")):
         for kind, count in stages[stage]["evals"].items():
             rows.append({"metric": f"evals/{name}/{kind}", "value": count, "n": 1, "kind": "count"})
+    io.write_arrays(folder / "items.npz", items)
     columns = ("metric", "value", "se", "n", "kind", "status")
     io.write_rows(folder / "metrics.csv", columns, ({"status": failure[0]} | row for row in rows))
+
+
+def membership(model: str, items: dict, rng: np.random.Generator, n: int = 100) -> list[dict]:
+    """Scores of candidates by every attack, and their rows."""
+    rows = []
+    for attack in ATTACKS:
+        shift = LEAK.get(model, 0.0)
+        member, nonmember = rng.normal(shift, 1, n), rng.normal(0, 1, n)
+        items |= {f"attack/{attack}/member": member, f"attack/{attack}/nonmember": nonmember}
+        area, error = auroc(nonmember, member)
+        found = float((member > np.sort(nonmember)[-2]).mean())
+        rows += [
+            {"metric": f"mia_auc/{attack}", "value": area, "se": error, "n": 2 * n, "kind": "estimate"},
+            {"metric": f"mia_tpr@1%/{attack}", "value": found, "se": 0.02, "n": 2 * n, "kind": "estimate"},
+            {"metric": f"mia_eps/{attack}", "value": 0.6 * shift, "n": n, "kind": "certified"},
+        ]
+    if model == "vae":
+        rows.append({"metric": "fit/epsilon", "value": 3.0, "n": 1, "kind": "certified"})
+    return rows
+
+
+def use(model: str, rng: np.random.Generator, n: int = 60) -> list[dict]:
+    """Accuracies of two classifiers with real and with added images; those without synthetic ones are every model's."""
+    synthetic, gain = USE.get(model, (None, 0.0))
+    rows = []
+    for classifier, best in (("logistic", 0.8), ("forest", 0.85)):
+        found = {"trtr": best}
+        for ratio in (1, 5):
+            found |= {f"classical={ratio}": best + 0.01, f"fresh={ratio}": best + 0.02 * ratio}
+        found = {regime: value + 0.01 * rng.normal() for regime, value in found.items()}
+        if synthetic is not None:
+            found |= {f"synthetic={ratio}": found["trtr"] + gain + 0.004 * rng.normal() for ratio in (1, 5)}
+            found["tstr"] = synthetic + 0.01 * rng.normal()
+        rows += [{"metric": f"accuracy/{classifier}/{regime}", "value": value, "se": 0.03, "n": n, "kind": "estimate"}
+                 for regime, value in found.items()]  # fmt: skip
+        rows += [{"metric": f"gain/{classifier}/{regime}/trtr", "value": value - found["trtr"], "se": 0.002, "n": n,
+                  "kind": "estimate"} for regime, value in found.items() if regime.startswith("synthetic")]  # fmt: skip
+    return rows
 
 
 def bounds(data: dict, offset: float | None, kinds: tuple, gap: float, noise: np.ndarray, rng) -> dict:
@@ -160,7 +210,13 @@ def bounds(data: dict, offset: float | None, kinds: tuple, gap: float, noise: np
     out = {"kinds": np.array(kinds), "shared": np.zeros(2), "shared_se": np.float64(0.1 if gap else 0.0)}
     out |= {"slack": np.float64(math.log(100) if kinds[0] == "certified" else 0.0), "alpha": np.float64(0.01)}
     out["note"] = np.array("reverse chains start at the model's own samples" if gap else "")
-    parts = {"test": 0.0, "outlier_noise": -200.0, "outlier_flip": -4.0, "outlier_constant": -30.0}
+    parts = {
+        "test": 0.0,
+        "outlier_noise": -200.0,
+        "outlier_flip": -4.0,
+        "outlier_constant": -30.0,
+        "outlier_mnist": 3.0,
+    }
     for part, lower in parts.items():
         n = len(data[f"x_{part}"])
         value = -120 + shift + lower + noise[:n] + rng.normal(0, 2, n)

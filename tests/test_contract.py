@@ -7,8 +7,8 @@ import torch
 from scipy.special import chdtrc
 
 from gm import catalogue
-from gm.contract import density, examine
-from gm.contract.case import Case, law
+from gm.contract import density, examine, promises
+from gm.contract.case import Broken, Case, law
 from gm.model import Event, build
 from gm.rng import stream
 
@@ -56,7 +56,7 @@ def test_contract_of_a_one_layer_representation(name):
 @pytest.mark.parametrize("levels", [2, 3, None])
 def test_law_is_correlated_and_in_range(levels):
     event = Event((1, 2, 2), levels)
-    x, label = law(event, 500, seed=0, generator=stream(0, "law"))
+    x, label, _ = law(event, 500, seed=0, generator=stream(0, "law"))
     assert x.shape == (500, 1, 2, 2) and label.unique().tolist() == [0, 1, 2]
     assert x.is_floating_point() == (levels is None)
     correlation = torch.corrcoef(x.double().flatten(1).T) - torch.eye(4)
@@ -88,3 +88,30 @@ def test_mass_of_a_gaussian_is_found_outside():
     outside, outside_se = float(weight.mean()), float(weight.std()) / len(weight) ** 0.5
     assert 0.5 < inside < 0.9 and inside_se < 1e-3
     assert abs(inside + outside - 1) < 4.5 * outside_se
+
+
+@pytest.mark.slow
+def test_mass_of_an_estimated_density_is_found_outside():
+    """A Gaussian decoder keeps a sixth of its density beyond the levels, where clipping leads its samples from."""
+    spec = {"class": "gm.models.vae.GaussianVAE", "score": {"sizes": [10, 50]}}
+    found = {finding.check: finding for finding in examine(spec, Event((1, 2, 2), 3))}
+    assert {finding.status for finding in found.values()} == {"ok"}, found
+    assert "samples clipped to the levels" in found["sampler"].text
+
+
+@pytest.mark.parametrize("defect", ["image", "class", "shape"])
+def test_labelled_samples_are_the_samples(defect):
+    case = Case({"class": "gm.models.memoriser.Memoriser"}, Event((1, 2, 2), 3))
+    case.model, _ = case.fit(0)
+    assert "torch.int64" in promises.sample(case)
+    draw = case.model.sample_labelled
+
+    def defective(n, *, generator):
+        x, label = draw(n, generator=generator)
+        return {"image": (x.flip(0), label), "class": (x, label + 3), "shape": (x, label[:, None])}[defect]
+
+    promises.labelled(case, case.sample(64))
+    case.model.sample_labelled = defective
+    x = draw(64, generator=stream(0, 0, "sample"))[0]
+    with pytest.raises(Broken, match={"image": "other images", "class": "labels \\[", "shape": "64, 1"}[defect]):
+        promises.labelled(case, x)

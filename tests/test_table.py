@@ -116,12 +116,13 @@ def test_errors_over_seeds_are_standard_errors_and_the_interval_is_students():
     rows = paired.fold([{"seed": s} | paired.point(v, 0.5, 9) for s, v in enumerate([1.0, 2.0, 3.0])], 3)
     assert [row["lower_se"] for row in rows[:3]] == [0.5] * 3
     assert rows[-1]["lower_se"] == rows[-1]["upper_se"] == pytest.approx(math.hypot(1 / math.sqrt(3), 0.5))
-    half = math.hypot(interval.half_width([1.0, 2.0, 3.0]), interval.NORMAL * 0.5)
+    half = interval.across([1.0, 2.0, 3.0], [0.5] * 3)[1]
+    assert half > interval.NORMAL * rows[-1]["lower_se"]
     assert (rows[-1]["low"], rows[-1]["high"]) == pytest.approx((2 - half, 2 + half))
 
 
 def test_two_scores_at_the_ceiling_are_shown_with_an_interval():
-    from gm.metrics.outliers import auroc_difference
+    from gm.metrics.roc import auroc_difference
 
     inside, outside = np.arange(250.0), np.arange(250.0) + 300
     rows = [{"seed": s} | paired.point(*auroc_difference((inside,) * 2, (outside,) * 2), 500) for s in range(3)]

@@ -116,12 +116,15 @@ class Case:
         train.finite(model)
         return model.eval(), history
 
-    def sample(self, n: int, *, seed: int = 0, disturbance: int = 0, model: Model | None = None) -> Tensor:
-        """Draw as the stage does."""
+    def sample(
+        self, n: int, *, seed: int = 0, disturbance: int = 0, model: Model | None = None, labelled: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Draw as the stage does; `labelled` from a conditional class, images and labels."""
         model = model or self.model
+        draw = model.sample_labelled if labelled else model.sample
         with disturbed(disturbance):
-            given = quick(model.sample, self.spec.get("sample", {}))
-            return model.sample(n, generator=rng.stream(self.seed, seed, "sample"), **given)
+            given = quick(draw, self.spec.get("sample", {}))
+            return draw(n, generator=rng.stream(self.seed, seed, "sample"), **given)
 
     def bounds(self, y: Tensor, *, disturbance: int = 0, model: Model | None = None) -> Bounds:
         """Bound as the stage does."""

@@ -20,7 +20,7 @@ SPLITS = ("train", "valid", "fresh")
 def attributes(case: Case) -> str:
     """Class attributes are literals that the planner reads from the source, and legal."""
     found = {}
-    for name in ("family", "serves", "splits", "labels"):
+    for name in ("family", "serves", "splits", "labels", "conditional"):
         try:
             found[name] = source.attribute(case.spec["class"], name)
         except ValueError:
@@ -34,7 +34,9 @@ def attributes(case: Case) -> str:
         kept = isinstance(found[name], tuple) and found[name] and set(found[name]) <= set(legal)
         expect(kept, f"{name} {found[name]!r}", f"a tuple of names among {', '.join(legal)}")
     expect(len(found["splits"]) == 2, f"splits {found['splits']!r}", "two names")
-    expect(isinstance(found["labels"], bool), f"labels {found['labels']!r}", "True or False")
+    for name in ("labels", "conditional"):
+        expect(isinstance(found[name], bool), f"{name} {found[name]!r}", "True or False")
+    expect(found["labels"] or not found["conditional"], "'conditional' without 'labels'", "a fit that reads labels")
     return f"family {found['family']}, serves {', '.join(found['serves'])}"
 
 
@@ -89,7 +91,18 @@ def sample(case: Case) -> str:
         expect(integers, f"dtype {x.dtype}", "an integer dtype, torch.int64")
         low, high = int(x.min()), int(x.max())
         expect(low >= 0 and high < levels, f"samples in {low}..{high}", f"0..{levels - 1}")
+    if case.cls.conditional:
+        labelled(case, x)
     return f"shape {tuple(x.shape)}, {x.dtype}, {x.min():g}..{x.max():g}"
+
+
+def labelled(case: Case, x: torch.Tensor) -> None:
+    """Labelled samples are the images that `sample` draws, with classes that `fit` was shown."""
+    same, label = case.sample(64, labelled=True)
+    expect(torch.equal(same, x), "'sample_labelled' draws other images than 'sample'", "the same from one generator")
+    expect(label.shape == (64,) and label.dtype is torch.int64, f"labels {label.shape}, {label.dtype}", "[64], int64")
+    strange = set(label.tolist()) - set(case.split(case.cls.splits[0], 400).label.tolist())
+    expect(not strange, f"labels {sorted(strange)}", "labels of the split that 'fit' was given")
 
 
 def streams(case: Case) -> str:

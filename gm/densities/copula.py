@@ -1,11 +1,13 @@
 """The Gaussian copula with dequantised categorical margins: the reference that tilts and flows start from."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 LOG_2PI = math.log(2 * math.pi)
+ROWS = 4096  # images worked on at once: a dozen float64 arrays of their size are in memory together
 
 
 class Copula(nn.Module):
@@ -67,28 +69,32 @@ class Copula(nn.Module):
         Returns:
             The copula itself.
         """
-        k = x.reshape(len(x), self.dim).long()
-        counts = nn.functional.one_hot(k, self.levels).sum(0).to(self.p)
+        k = x.reshape(len(x), self.dim).long() + self.levels * torch.arange(self.dim, device=x.device)
+        counts = torch.bincount(k.flatten(), minlength=self.p.numel()).reshape(self.p.shape).to(self.p)
         self.p = (counts + self.smoothing) / (len(x) + self.smoothing * self.levels)
         density = torch.exp(-0.5 * (_quantile(*self._areas()) ** 2 + LOG_2PI))
         m = -density.diff() / self.p
-        scores = m[torch.arange(self.dim, device=k.device), k]
+        scores = m.flatten()[k]
         correlation = (1 - self.shrinkage) * scores.T @ scores / len(x)
         self.factor = torch.linalg.cholesky(correlation.fill_diagonal_(1.0))
         return self
 
     def log_prob(self, y: Tensor) -> Tensor:
         """Log density in nats, float64 `[B]`, of rows `[B, *shape]` in [0, levels)."""
-        z, log_jacobian = self._normal_scores(y)
-        return log_normal(self._whiten(z)) + log_jacobian
+
+        def log_prob(rows: Tensor) -> Tensor:
+            z, log_jacobian = self._normal_scores(rows)
+            return log_normal(self._whiten(z)) + log_jacobian
+
+        return blockwise(log_prob, y)
 
     def log_jacobian(self, y: Tensor) -> Tensor:
         """log |dw/dy| in nats, float64 `[B]`: any density of w becomes one of y by adding it."""
-        return self._normal_scores(y)[1]
+        return blockwise(lambda rows: self._normal_scores(rows)[1], y)
 
     def whiten(self, y: Tensor) -> Tensor:
         """w = L^-1 z(y), float64 `[B, D]`, for rows `[B, *shape]` in [0, levels)."""
-        return self._whiten(self._normal_scores(y)[0])
+        return blockwise(lambda rows: self._whiten(self._normal_scores(rows)[0]), y)
 
     def color(self, w: Tensor) -> Tensor:
         """z = L w as images: `[..., D]` to `[..., *shape]`, in the type of `w`; differentiable."""
@@ -96,6 +102,9 @@ class Copula(nn.Module):
 
     def unwhiten(self, w: Tensor) -> Tensor:
         """y(w), float64 `[B, *shape]` in [0, levels): the inverse of `whiten`; its floor is an image of integers."""
+        return blockwise(self._unwhiten, w)
+
+    def _unwhiten(self, w: Tensor) -> Tensor:
         z = self.color(w.double()).flatten(1)
         lower, upper = torch.special.ndtr(z), torch.special.ndtr(-z)
         below, above = self._areas()
@@ -135,6 +144,11 @@ class Copula(nn.Module):
 
     def _whiten(self, z: Tensor) -> Tensor:
         return torch.linalg.solve_triangular(self.factor, z.T, upper=False).T.contiguous()
+
+
+def blockwise(function: Callable[[Tensor], Tensor], rows: Tensor, size: int = ROWS) -> Tensor:
+    """A row-wise function of `[B, ...]`, evaluated on `size` rows at a time."""
+    return torch.cat([function(block) for block in rows.split(size)])
 
 
 def dequantise(x: Tensor, *, generator: torch.Generator) -> Tensor:

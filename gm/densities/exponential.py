@@ -1,4 +1,4 @@
-"""Exponential tilts of N(0, I): the statistics, two fitters (score matching and SOUL) and a certificate."""
+"""Exponential tilts of N(0, I): the statistics, a fitter (SOUL) and a certificate."""
 
 import math
 from collections.abc import Callable
@@ -77,51 +77,6 @@ class Exponential(nn.Module):
 
     def _clipped(self, raw: Tensor) -> Tensor:
         return CLIP * torch.tanh((raw - self.center) / (CLIP * self.scale))
-
-
-def score_matching(
-    moments: Callable[[Tensor], Tensor],
-    w: Tensor,
-    *,
-    noise: float,
-    batch: int = 250,
-    generator: torch.Generator,
-) -> Tensor:
-    r"""The multiplier by denoising score matching, in closed form.
-
-    With x = a w + s xi, a^2 + s^2 = 1, the reference N(0, I) stays what it is, and the tilt's score -x - J(x)' lambda
-    is regressed on that of the noise, -xi / s:
-
-        lambda = E[J J']^-1 E[J (xi / s - x)],    J = dT/dx,
-
-    by pairs +-xi, which cancel most of the noise. It is the multiplier of the data smoothed by the noise, so shrunk (by
-    a, where T is linear): a start. Without noise, integration by parts would need a density without jumps, and
-    that of dequantised integers jumps at the borders of their cells.
-
-    References: A. Hyvarinen, "Estimation of non-normalized statistical models by score matching" (2005); P. Vincent, "A
-    connection between score matching and denoising autoencoders" (2011).
-
-    Arguments:
-        moments: T, row-wise, `[B, D]` to `[B, p]`, differentiable by forward mode.
-        w: data `[N, D]`.
-        noise: s, in (0, 1).
-        batch: rows whose Jacobians are held at once.
-        generator: source of xi.
-
-    Returns:
-        lambda `[p]`.
-    """
-    a, eye = math.sqrt(1 - noise**2), torch.eye(w.shape[1], dtype=w.dtype, device=w.device)
-    gram, cross = 0.0, 0.0
-    for rows in w.split(batch):
-        xi = torch.randn(rows.shape, generator=generator, dtype=w.dtype, device=w.device)
-        for signed in (xi, -xi):
-            x = a * rows + noise * signed
-            columns = torch.stack([torch.func.jvp(moments, (x,), (e.expand_as(x),))[1] for e in eye], 2)
-            gram = gram + torch.einsum("bpd,bqd->pq", columns, columns).double()
-            cross = cross + torch.einsum("bpd,bd->p", columns, signed / noise - x).double()
-    gram = gram + 1e-6 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype, device=w.device)
-    return torch.linalg.solve(gram, cross).to(w.dtype)
 
 
 class Chains(NamedTuple):

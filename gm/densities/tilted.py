@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gm.densities.copula import Copula
+from gm.densities.copula import Copula, blockwise
 from gm.sampling.anneal import ais
 from gm.sampling.chain import run
 from gm.sampling.hamiltonian import HMC
@@ -16,6 +16,8 @@ from gm.sampling.path import Geometric
 from gm.sampling.sandwich import normaliser
 from gm.sampling.smc import systematic
 from gm.sampling.tune import tune
+
+ROWS = 1024  # evaluated at once
 
 
 class Tilted(nn.Module):
@@ -53,7 +55,16 @@ class Tilted(nn.Module):
     def energy(self, y: Tensor) -> Tensor:
         """f(w(y)) in nats, float64 `[B]`, for rows `[B, *shape]`: minus the log ratio to q0, up to log Z."""
         with torch.no_grad():
-            return self.tilt(self.reference.whiten(y).float()).double()
+            return blockwise(self.tilt, self.reference.whiten(y).float(), ROWS).double()
+
+    def score_norm(self, y: Tensor) -> Tensor:
+        """|grad_w log p| = |w + grad f(w)|, float64 `[B]`, at w(y), for rows `[B, *shape]`: Fisher's score in w."""
+        path = self.path()
+
+        def norm(w: Tensor) -> Tensor:
+            return path.gradient(path.init(w), 1.0).double().norm(dim=1)
+
+        return blockwise(norm, self.reference.whiten(y).float(), ROWS)
 
     def log_unnormalised(self, y: Tensor) -> Tensor:
         """log q0(y) - f(w(y)) in nats, float64 `[B]`, for rows `[B, *shape]` in [0, levels)."""

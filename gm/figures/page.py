@@ -41,6 +41,30 @@ def cell(row: Row | None, gone: str = "") -> Markup:
     return Markup('<td data-v="{}">{}</td>').format(row["mean"], text)
 
 
+def area(value: float, half: float | None) -> Markup:
+    """A share between 0 and 1 with its half width, as a cell that sorts by the share; empty where there is none.
+
+    Example:
+        >>> str(area(0.5, 0.1))
+        '<td data-v="0.5">0.50 <i>±.10</i></td>'
+    """
+    value = float(value)
+    if math.isnan(value):
+        return Markup('<td class="none" data-v=""></td>')
+    about = "" if half is None or math.isnan(half) else Markup(" <i>±{}</i>").format(f"{half:.2f}".removeprefix("0"))
+    return Markup('<td data-v="{}">{}{}</td>').format(value, f"{value:.2f}", about)
+
+
+def three(row: Row) -> Markup:
+    """Bits per dimension with their 95 % interval, as a cell that sorts; empty where there is no such end."""
+    if not math.isfinite(row["mean"]):
+        return Markup('<td class="none" data-v="">no end</td>')
+    text = Markup("<b>{}</b>").format(f"{row['mean']:.3f}")
+    if row["half_total"]:
+        text += Markup(" <i>±{}</i>").format(f"{row['half_total']:.3f}".removeprefix("0"))
+    return Markup('<td data-v="{}">{}</td>').format(row["mean"], text)
+
+
 def bits(low: float, high: float) -> str:
     """Bits per dimension from one end to the other, which need three decimals.
 
@@ -76,5 +100,5 @@ def page(template: str, style: str, **content: object) -> str:
         jinja2.UndefinedError: when the template names something that was not given.
     """
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.globals |= {"bits": bits, "cell": cell, "shown": shown}
+    environment.globals |= {"area": area, "bits": bits, "cell": cell, "shown": shown, "three": three}
     return environment.from_string(template).render(style=Markup(style), **content)

@@ -16,6 +16,7 @@ OTHER = "#CC79A7"
 STATUS = {"ok": "#bfe3d0", "part": "#fbe3a6", "failed": "#f2b8a6", "skipped": "#eeeeee", "missing": "#d9c2e0"}
 SOLID = ("exact", "certified", "estimate", "count")
 FORMATS = ("svg", "pdf", "png")
+DPI = 130
 
 
 @contextmanager
@@ -35,7 +36,8 @@ def theme() -> Iterator[None]:
         "grid.color": "#e6e6e6",
         "legend.frameon": False,
         "legend.fontsize": 8,
-        "savefig.dpi": 130,
+        "figure.dpi": DPI,  # the layout is found at the resolution of the picture, where text has its width
+        "savefig.dpi": DPI,
     }
     with matplotlib.rc_context(settings):
         yield

@@ -1,8 +1,10 @@
-"""Frechet distance between two sets of feature vectors, with its standard error."""
+"""Frechet distance between two sets of feature vectors: its error, its bias, and its limit for endless sets."""
 
 import numpy as np
 from numpy import ndarray
-from scipy.linalg import LinAlgError, cholesky, eigh, qr, solve_triangular, svd
+from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh, qr, solve_triangular, svd
+
+SPLITS = 8
 
 
 def frechet(x: ndarray, y: ndarray) -> tuple[float, float]:
@@ -19,8 +21,7 @@ def frechet(x: ndarray, y: ndarray) -> tuple[float, float]:
     value would move, had other rows been drawn, the feature net and the model being held fixed. Where the two laws
     agree, or nearly, the first-order term that it estimates vanishes, and it is about 1.5 times too large (for the
     square of a mean, root 2): real data against real data, intervals are wider than they need be. It does not
-    cover the upward bias of the value, which for two equal Gaussians of variance $s^2$ is
-    $s^2 (1/n + 1/m)(d + d(d + 1)/4)$: compare values at one n, and beside the value of real data.
+    cover the upward bias of the value, see `frechet_null`: compare values at one n, and beside the value of real data.
 
     References:
         GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (Heusel et al., 2017).
@@ -44,15 +45,129 @@ def frechet(x: ndarray, y: ndarray) -> tuple[float, float]:
         12.0
     """
     x, y = checked(x, y)
-    (n, _), (m, _) = x.shape, y.shape
-    mu, nu = x.mean(0), y.mean(0)
-    x, y, shift = x - mu, y - nu, mu - nu
-    trace, a, b = _by_cholesky(x, y) or _by_nuclear_norm(x, y)
-    x2, y2 = np.square(x).sum(1), np.square(y).sum(1)
-    value = shift @ shift + x2.sum() / (n - 1) + y2.sum() / (m - 1) - 2 * trace
-    influence_x = 2 * x @ shift + x2 - a
-    influence_y = -2 * y @ shift + y2 - b
-    return float(value), float(np.sqrt(influence_x.var(ddof=1) / n + influence_y.var(ddof=1) / m))
+    value, influence_x, influence_y = _influences(x, y)
+    return float(value), _error(influence_x, influence_y)
+
+
+def frechet_infinity(
+    x: ndarray, y: ndarray, *, rng: np.random.Generator, splits: int = SPLITS
+) -> tuple[float, float, ndarray]:
+    r"""Frechet distance extrapolated to endless sets, both of them.
+
+    The upward bias of the distance is in proportion to 1/n where both sets have n rows and n exceeds their width
+    d. For k = 1, 2, ..., K the N rows that both sets have are split at random into k pairs of disjoint parts of
+    $n_k = \lfloor N/k \rfloor$ rows, and $FD_k$ is the mean distance of a pair; the value is the intercept of the
+    least-squares line
+
+    $$ FD_k \approx FD_\infty + c / n_k . $$
+
+    K is `splits`, or less, so that every part has more than d rows: with fewer the covariances are singular and the
+    bias is no line (halves of 1000 images in 1280 features left a quarter of it). The value may be negative, and its
+    mean is near zero for equal laws.
+
+    An intercept is a sum of the $FD_k$ with weights known beforehand, so the standard error is the infinitesimal
+    jackknife of `frechet` with each row's influences summed with the same weights: every size uses the same rows,
+    and this counts what they share. It was 1.0 to 1.5 times the spread over redrawn Gaussian sets, and up to twice
+    where two sets of images of one law were compared through 64 to 200 features.
+
+    References:
+        Effectively Unbiased FID and Inception Score and Where to Find Them (Chong & Forsyth, 2020), where the
+        first set alone is extrapolated, which leaves the bias of the second.
+
+    Arguments:
+        x: features, `[n, d]`, n >= 2 d + 2.
+        y: features, `[m, d]`, m >= 2 d + 2.
+        rng: source of the splits.
+        splits: largest number of parts, K.
+
+    Returns:
+        The distance, its standard error, and the curve, `[K, 2]`: $1/n_k$ and $FD_k$.
+
+    Raises:
+        ValueError: as `frechet`, or for fewer rows.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> value, se, curve = frechet_infinity(*rng.normal(size=(2, 400, 3)), rng=rng)
+        >>> bool(abs(value) < 2 * se), bool(curve[0, 1] < curve[-1, 1])
+        (True, True)
+    """
+    x, y = checked(x, y)
+    rows, d = min(len(x), len(y)), x.shape[1]
+    if rows < 2 * d + 2:
+        found = f"found {len(x)} and {len(y)} rows of {d} features"
+        raise ValueError(f"{found}; expected at least {2 * d + 2} of each, so that each half has more than {d}")
+    curve, influences = [], []
+    for parts in range(1, min(splits, rows // (d + 1)) + 1):
+        size, values = rows // parts, []
+        of_x, of_y = np.zeros(len(x)), np.zeros(len(y))
+        left, right = (rng.permutation(len(z))[: parts * size].reshape(parts, size) for z in (x, y))
+        for i, j in zip(left, right, strict=True):
+            value, of_x[i], of_y[j] = _influences(x[i], y[j])
+            values.append(value)
+        curve.append((1 / size, np.mean(values)))
+        influences.append((of_x, of_y))
+    curve = np.array(curve)
+    weights = np.linalg.pinv(np.column_stack([np.ones(len(curve)), rows * curve[:, 0]]))[0]
+    of_x, of_y = zip(*influences, strict=True)
+    return float(weights @ curve[:, 1]), _error(weights @ of_x, weights @ of_y), curve
+
+
+def frechet_gaussian(mu: ndarray, s1: ndarray, nu: ndarray, s2: ndarray) -> float:
+    r"""Squared 2-Wasserstein distance between two Gaussians of given means and covariances.
+
+    The equation is that of `frechet`; with $S_1 = LL^T$ the last trace is that of the roots of the eigenvalues
+    of $L^T S_2 L$, where L is the Cholesky factor, or for a singular $S_1$ its eigenvectors times the roots of its
+    eigenvalues.
+
+    Reference:
+        The Frechet Distance between Multivariate Normal Distributions (Dowson & Landau, 1982).
+
+    Arguments:
+        mu, nu: means, `[d]`.
+        s1, s2: covariances, `[d, d]`.
+
+    Returns:
+        The distance, in the features' units squared.
+
+    Example:
+        >>> import numpy as np
+        >>> frechet_gaussian(np.zeros(2), np.eye(2), np.ones(2), 4 * np.eye(2))
+        4.0
+    """
+    shift = mu - nu
+    try:
+        factor = cholesky(s1, lower=True)
+    except LinAlgError:
+        values, vectors = eigh(s1)
+        factor = vectors * np.sqrt(np.maximum(values, 0.0))
+    roots = np.sqrt(np.maximum(eigvalsh(factor.T @ s2 @ factor), 0.0))
+    return float(shift @ shift + np.trace(s1) + np.trace(s2) - 2 * roots.sum())
+
+
+def frechet_null(d: int, n: int, m: int, s2: float = 1.0) -> float:
+    r"""Mean distance between n and m draws of one isotropic Gaussian, to first order in 1/n and 1/m.
+
+    $$ E[FD] = s^2 \left(\frac1n + \frac1m\right) \left(d + \frac{d(d + 1)}{4}\right) $$
+
+    The d is of the means, the d(d + 1)/4 of the covariances: to second order in $D = S_1 - S_2$ the distance of
+    two covariances near $s^2 I$ is $|D|^2 / (4 s^2)$.
+
+    Arguments:
+        d: number of features.
+        n: rows of the first set, several times d.
+        m: rows of the second set, several times d.
+        s2: variance of each feature.
+
+    Returns:
+        The mean, in the features' units squared.
+
+    Example:
+        >>> round(frechet_null(64, 2000, 2000), 3)
+        1.104
+    """
+    return s2 * (1 / n + 1 / m) * (d + d * (d + 1) / 4)
 
 
 def checked(x: ndarray, y: ndarray) -> tuple[ndarray, ndarray]:
@@ -65,6 +180,21 @@ def checked(x: ndarray, y: ndarray) -> tuple[ndarray, ndarray]:
             bad = int((~np.isfinite(features)).any(1).sum())
             raise ValueError(f"{bad} of {len(features)} rows of the {name} set are not finite; expected numbers")
     return x, y
+
+
+def _influences(x: ndarray, y: ndarray) -> tuple[float, ndarray, ndarray]:
+    """The distance, and the influence on it of each row of the two sets."""
+    (n, _), (m, _) = x.shape, y.shape
+    mu, nu = x.mean(0), y.mean(0)
+    x, y, shift = x - mu, y - nu, mu - nu
+    trace, a, b = _by_cholesky(x, y) or _by_nuclear_norm(x, y)
+    x2, y2 = np.square(x).sum(1), np.square(y).sum(1)
+    value = shift @ shift + x2.sum() / (n - 1) + y2.sum() / (m - 1) - 2 * trace
+    return value, 2 * x @ shift + x2 - a, -2 * y @ shift + y2 - b
+
+
+def _error(influence_x: ndarray, influence_y: ndarray) -> float:
+    return float(np.sqrt(sum(influence.var(ddof=1) / len(influence) for influence in (influence_x, influence_y))))
 
 
 # With A the optimal map between the Gaussians, a_i = x_i' A x_i and b_j = y_j' A^-1 y_j are the influences of
@@ -90,6 +220,9 @@ def _by_cholesky(x: ndarray, y: ndarray) -> tuple[float, ndarray, ndarray] | Non
 
 def _by_nuclear_norm(x: ndarray, y: ndarray) -> tuple[float, ndarray, ndarray]:
     n, m = len(x), len(y)
+    if max(n, m) <= x.shape[1]:
+        u, s, v = svd(x @ y.T / np.sqrt((n - 1) * (m - 1)), full_matrices=False)
+        return s.sum(), (n - 1) * np.square(u) @ s, (m - 1) * np.square(v.T) @ s
     (q, r), (p, t) = qr(x, mode="economic"), qr(y, mode="economic")
     u, s, v = svd(r @ t.T / np.sqrt((n - 1) * (m - 1)), full_matrices=False)
     return s.sum(), (n - 1) * np.square(q @ u) @ s, (m - 1) * np.square(p @ v.T) @ s

@@ -6,8 +6,12 @@ from scipy.spatial.distance import cdist
 
 from gm.metrics.frechet import checked
 
+BLOCK = 256
 
-def prdc(real: ndarray, fake: ndarray, *, k_manifold: int = 3, k_ball: int = 5) -> dict[str, tuple[float, float]]:
+
+def prdc(
+    real: ndarray, fake: ndarray, *, label: ndarray | None = None, k_manifold: int = 3, k_ball: int = 5
+) -> dict[str, tuple[float, float]]:
     r"""Precision, recall, density and coverage of generated features.
 
     With $B_k(x)$ the closed ball about $x$ that reaches its k-th nearest neighbour in its own set, itself not
@@ -16,7 +20,11 @@ def prdc(real: ndarray, fake: ndarray, *, k_manifold: int = 3, k_ball: int = 5) 
     - precision: fraction of fake rows inside some real $B_3$;
     - recall: fraction of real rows inside some fake $B_3$;
     - density: mean over fake rows of (number of real $B_5$ that hold it) / 5;
-    - coverage: fraction of real rows whose $B_5$ holds a fake row.
+    - coverage: fraction of real rows whose $B_5$ holds a fake row;
+    - coverage/class-<c>: the same fraction of the real rows of class c, by fake rows of whatever class; the balls
+      still reach to neighbours among all real rows.
+
+    Distances are taken a block of rows at a time, so that memory grows with n + m, not with nm.
 
     For equal distributions and n rows of each, E[density] = 1 and E[coverage] is `expected_coverage(n, k)`;
     precision and recall have no such fixed value.
@@ -32,11 +40,12 @@ def prdc(real: ndarray, fake: ndarray, *, k_manifold: int = 3, k_ball: int = 5) 
     Arguments:
         real: features, `[n, d]`.
         fake: features, `[m, d]`.
+        label: classes of the real rows, `[n]`; a class of one row, which has no error, is left out.
         k_manifold: neighbours for precision and recall.
         k_ball: neighbours for density and coverage.
 
     Returns:
-        `(value, standard error)` under each of the four names.
+        `(value, standard error)` under each of the names.
 
     Raises:
         ValueError: if the two are not finite matrices of one width and of more rows than k.
@@ -50,17 +59,32 @@ def prdc(real: ndarray, fake: ndarray, *, k_manifold: int = 3, k_ball: int = 5) 
     real, fake = checked(real, fake)
     if min(len(real), len(fake)) <= max(k_manifold, k_ball):
         raise ValueError(f"found {len(real)} and {len(fake)} rows; expected more than k = {max(k_manifold, k_ball)}")
-    between = cdist(real, fake)
-    within_real, within_fake = cdist(real, real), cdist(fake, fake)
-    in_real_manifold = between <= _radius(within_real, k_manifold)[:, None]
-    in_fake_manifold = between <= _radius(within_fake, k_manifold)[None, :]
-    in_ball = between <= _radius(within_real, k_ball)[:, None]
-    return {
-        "precision": _covered(in_real_manifold),
-        "recall": _covered(in_fake_manifold.T),
-        "density": _density(in_ball, k_ball),
-        "coverage": _covered(in_ball.T),
+    n, m = len(real), len(fake)
+    manifold, ball = _radii(real, k_manifold, k_ball)
+    (fake_manifold,) = _radii(fake, k_manifold)
+    precise, precise_by, dense = (np.zeros(m, int) for _ in range(3))
+    recalled, recalled_by, held, held_by = (np.zeros(n, int) for _ in range(4))
+    for start in range(0, n, BLOCK):
+        rows = slice(start, start + BLOCK)
+        between = cdist(real[rows], fake)
+        inside = between <= manifold[rows, None]
+        precise += inside.sum(0)
+        precise_by += np.arange(n)[rows] @ inside
+        inside = between <= fake_manifold
+        recalled[rows], recalled_by[rows] = inside.sum(1), inside.argmax(1)
+        inside = between <= ball[rows, None]
+        held[rows], held_by[rows] = inside.sum(1), inside.argmax(1)
+        dense += inside.sum(0)
+    found = {
+        "precision": _covered(precise, precise_by, n),
+        "recall": _covered(recalled, recalled_by, m),
+        "density": _density(dense / k_ball, held * n / (k_ball * m)),
+        "coverage": _covered(held, held_by, m),
     }
+    for c, count in zip(*np.unique([] if label is None else label, return_counts=True), strict=True):
+        if count > 1:
+            found[f"coverage/class-{int(c)}"] = _covered(held[label == c], held_by[label == c], m)
+    return found
 
 
 def expected_coverage(n: int, k: int = 5) -> float:
@@ -74,19 +98,25 @@ def expected_coverage(n: int, k: int = 5) -> float:
     return float(1 - np.prod((n - i) / (2 * n - i)))
 
 
-def _radius(within: ndarray, k: int) -> ndarray:
-    return np.partition(within, k, axis=1)[:, k]
+def _radii(x: ndarray, *neighbours: int) -> ndarray:
+    """Distances of each row to its k-th nearest other one, `[len(neighbours), n]`."""
+    blocks = (cdist(x[start : start + BLOCK], x) for start in range(0, len(x), BLOCK))
+    return np.concatenate([np.partition(within, neighbours, axis=1)[:, neighbours] for within in blocks]).T
 
 
-def _covered(inside: ndarray) -> tuple[float, float]:
-    """Fraction of columns with a true entry; its error, over columns and over rows (what each alone covers)."""
-    a, b = inside.shape
-    covered = inside.any(0)
-    alone = (inside & (inside.sum(0) == 1)).sum(1) / b
-    return float(covered.mean()), float(np.sqrt(covered.var(ddof=1) / b + a * alone.var(ddof=1)))
+def _covered(count: ndarray, by: ndarray, others: int) -> tuple[float, float]:
+    """Fraction of rows that others cover; its error, over the rows and over the others (what each alone covers).
+
+    Arguments:
+        count: how many others cover each row, `[n]`.
+        by: which one, where it is one alone, `[n]`.
+        others: how many there are.
+    """
+    covered = count > 0
+    alone = np.bincount(by[count == 1], minlength=others) / len(count)
+    return float(covered.mean()), float(np.sqrt(covered.var(ddof=1) / len(count) + others * alone.var(ddof=1)))
 
 
-def _density(in_ball: ndarray, k: int) -> tuple[float, float]:
-    n, m = in_ball.shape
-    of_fake, of_real = in_ball.sum(0) / k, in_ball.sum(1) * n / (k * m)
-    return float(of_fake.mean()), float(np.sqrt(of_fake.var(ddof=1) / m + of_real.var(ddof=1) / n))
+def _density(of_fake: ndarray, of_real: ndarray) -> tuple[float, float]:
+    error = np.sqrt(of_fake.var(ddof=1) / len(of_fake) + of_real.var(ddof=1) / len(of_real))
+    return float(of_fake.mean()), float(error)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from gm.metrics.groups import fidelity, likelihood, memorisation, outliers
+from gm.metrics.groups import fidelity, likelihood, memorisation, outliers, privacy, utility
 from gm.metrics.run import Row, Run
 
 METRICS: dict[str, Callable[[Run, np.random.Generator], Iterable[Row]]] = {
@@ -14,6 +14,8 @@ METRICS: dict[str, Callable[[Run, np.random.Generator], Iterable[Row]]] = {
     "prdc": fidelity.prdc_rows,
     "outliers": outliers.rows,
     "memorisation": memorisation.rows,
+    "privacy": privacy.rows,
+    "utility": utility.rows,
 }
 
 

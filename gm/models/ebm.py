@@ -2,6 +2,8 @@
 
 import copy
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -21,15 +23,25 @@ class Energy(nn.Module):
     """f(w): two hidden SiLU layers on z = L w, of linear growth, so that exp(-f) has a finite mean under N(0, I).
 
     Directions of large variance in z, which hold what images share, weigh more in the first layer than they do in w.
+    Convolutions, if any, stand before the two layers: 4 x 4 filters at stride 2 with SiLU, on z as an image.
     """
 
-    def __init__(self, dim: int, width: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], width: int, channels: Sequence[int] = ()) -> None:
         super().__init__()
+        dim, self.shape = math.prod(shape), tuple(shape)
         self.register_buffer("factor", torch.eye(dim))
+        height, breadth = (size >> len(channels) for size in shape[1:])
+        if min(height, breadth) < 1:
+            raise ValueError(f"{len(channels)} convolutions halve {shape[1]} x {shape[2]} pixels to nothing")
+        ends = [shape[0], *channels]
+        self.convolutions = nn.Sequential()
+        for inward, outward in pairwise(ends):
+            self.convolutions.extend([nn.Conv2d(inward, outward, 4, stride=2, padding=1), nn.SiLU()])
+        inputs = ends[-1] * height * breadth if channels else dim
         self.layers = nn.Sequential(
-            nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1)
+            nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1)
         )
-        for layer in self.layers[::2]:
+        for layer in [*self.convolutions[::2], *self.layers[::2]]:
             nn.init.kaiming_normal_(layer.weight)
             nn.init.zeros_(layer.bias)
         with torch.no_grad():
@@ -37,8 +49,11 @@ class Energy(nn.Module):
             self.layers[-1].weight.mul_(0.1)
 
     def forward(self, w: Tensor) -> Tensor:
-        """`[..., D]` to `[...]`."""
-        return self.layers(w @ self.factor.T).squeeze(-1)
+        """`[B, D]` to `[B]`."""
+        z = w @ self.factor.T
+        if len(self.convolutions):
+            z = self.convolutions(z.reshape(-1, *self.shape)).flatten(1)
+        return self.layers(z).squeeze(-1)
 
 
 class EBM(Model):
@@ -57,15 +72,16 @@ class EBM(Model):
     Arguments:
         event: shape and levels.
         width: hidden width of the network.
+        channels: channels of its convolutions; none by default.
         pool: number of persistent chains.
     """
 
     family = "kl"
     serves = ("binary", "levels")
 
-    def __init__(self, event: Event, *, width: int = 256, pool: int = 256) -> None:
+    def __init__(self, event: Event, *, width: int = 256, channels: Sequence[int] = (), pool: int = 256) -> None:
         super().__init__(event)
-        self.density = Tilted(Copula(*self.event), Energy(self.event.dim, width))
+        self.density = Tilted(Copula(*self.event), Energy(self.event.shape, width, channels))
         self.register_buffer("pool", torch.zeros(pool, self.event.dim))
 
     def fit(
@@ -191,8 +207,8 @@ class EBM(Model):
         return Bounds.normalised(self.density.log_unnormalised(y), log_z, density=len(y))
 
     def outlier_scores(self, y: Tensor, bounds: Bounds, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """`nll`, and `tilt` = f(w(y)): minus the log ratio to q0, which needs no log Z."""
-        return {"nll": -bounds.lower, "tilt": self.density.energy(y)}
+        """`nll`; `tilt` = f(w(y)), minus the log ratio to q0, and `score_norm` = |grad_w log p|: no log Z needed."""
+        return {"nll": -bounds.lower, "tilt": self.density.energy(y), "score_norm": self.density.score_norm(y)}
 
     def _short_log_z(self, energy: nn.Module, h: float, seed: int) -> tuple[float, int]:
         """A rough log Z: 96 chains, 150 temperatures, the same noise at every check; and its gradient evaluations."""

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from gm.densities.copula import Copula, dequantise
-from gm.densities.exponential import Exponential, certificate, draw_moments, score_matching, soul
-from gm.densities.tilted import Tilted
+from gm.densities.copula import Copula, blockwise, dequantise
+from gm.densities.exponential import Exponential, certificate, draw_moments, soul
+from gm.densities.score_matching import score_matching
+from gm.densities.tilted import ROWS, Tilted
 from gm.model import Bounds, Diverged, Event, History, Log, Model, Split
 from gm.nets.representation import Representation, learn_labels
 
@@ -84,6 +85,7 @@ class MaxEnt(Model):
         moves: int = 1,
         rate: float = 0.25,
         noise: float = 0.3,
+        probes: int | None = None,
         repeats: int = 4,
         burn: int = 300,
         draws: int = 40,
@@ -97,6 +99,7 @@ class MaxEnt(Model):
             moves: Langevin moves between two updates.
             rate: first step of lambda.
             noise: s of denoising score matching, in (0, 1).
+            probes: random directions that score matching looks along, for large images; None: all pixels' axes.
             repeats: dequantisations of the training images that the data's moments average.
             burn: moves of the certificate's fresh chains before they are looked at.
             draws: times at which they are looked at, 5 moves apart.
@@ -110,7 +113,7 @@ class MaxEnt(Model):
         history = History(facts=self._represent(tilt.raw, train, valid, generator))
         w = self._whitened(train.x.repeat(repeats, 1, 1, 1), generator)
         tilt.estimate(w, moments=self.moments)
-        tilt.multiplier = score_matching(tilt.moments, w[:500], noise=noise, generator=generator)
+        tilt.multiplier = score_matching(tilt.moments, w[:500], noise=noise, probes=probes, generator=generator)
 
         def record(step: int, residual: Tensor, accept: float) -> None:
             if step % 20 == 0 or step == steps:
@@ -193,15 +196,20 @@ class MaxEnt(Model):
         return Bounds.normalised(self.density.log_unnormalised(y), log_z, density=len(y))
 
     def outlier_scores(self, y: Tensor, bounds: Bounds, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """`nll`; `tilt` = lambda . T, minus the log ratio to q0; and the score statistic, which need no log Z.
+        """`nll`, and three that need no log Z: `tilt` = lambda . T, minus the log ratio to q0; `score_norm` =
+        |grad_w log p|; and the score statistic.
 
         `score_statistic` = T' C^-1 T, with C the model's covariance of T, whose mean under the model is 0: the squared
         score of lambda, large where the moments are untypical, be the density high or low.
         """
         with torch.no_grad():
-            t = self.density.tilt.moments(self.density.reference.whiten(y).float()).double()
-        statistic = torch.einsum("bp,pq,bq->b", t, self.precision, t)
-        return {"nll": -bounds.lower, "tilt": self.density.energy(y), "score_statistic": statistic}
+            t = blockwise(self.density.tilt.moments, self.density.reference.whiten(y).float(), ROWS).double()
+        return {
+            "nll": -bounds.lower,
+            "tilt": self.density.energy(y),
+            "score_norm": self.density.score_norm(y),
+            "score_statistic": ((t @ self.precision) * t).sum(1),
+        }
 
     def _represent(
         self, statistics: Statistics, train: Split, valid: Split, generator: torch.Generator

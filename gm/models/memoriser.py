@@ -7,26 +7,33 @@ from gm.model import Event, History, Log, Model, Split
 
 
 class Memoriser(Model):
-    """Replay training images, each at most once; it has no density."""
+    """Replay training images, each at most once, with their labels; it has no density."""
 
     family = "control"
+    labels = True
+    conditional = True
 
     def __init__(self, event: Event) -> None:
         super().__init__(event)
         self.register_buffer("images", torch.empty(0, dtype=torch.uint8))
+        self.register_buffer("classes", torch.empty(0, dtype=torch.int64))
 
     def fit(self, train: Split, valid: Split, *, generator: torch.Generator, log: Log) -> History:
-        """Store the training images `[N, C, H, W]`."""
-        self.images = train.x.clone()
+        """Store the training images `[N, C, H, W]` and their labels."""
+        self.images, self.classes = train.x.clone(), train.label.clone()
         return History(facts={"images": len(train.x)})
 
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
-        """`n` training images drawn without replacement, `[n, C, H, W]`.
+        """Images `[n, C, H, W]` of `sample_labelled`, without their labels."""
+        return self.sample_labelled(n, generator=generator)[0]
+
+    def sample_labelled(self, n: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`n` training images drawn without replacement, `[n, C, H, W]`, and their own labels `[n]`.
 
         Raises:
             ValueError: more images are asked for than were stored.
         """
         if n > len(self.images):
             raise ValueError(f"'n' is {n}; expected at most {len(self.images)}, the training images")
-        order = torch.randperm(len(self.images), generator=generator)[:n]
-        return self.images[order.to(self.images.device)].long()
+        order = torch.randperm(len(self.images), generator=generator)[:n].to(self.images.device)
+        return self.images[order].long(), self.classes[order]

@@ -4,11 +4,16 @@ import math
 from collections.abc import Sequence
 from itertools import product
 
+import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
-from torch.nn.functional import one_hot
+from torch.nn.functional import embedding_bag
 
 from gm.model import Bounds, Diverged, Event, History, Log, Model, Split
+
+CELLS = 2**24  # numbers in the largest temporary array of a draw
+FIXED = 1e-12  # a change of every responsibility below this is rounding
 
 
 class Mixture(Model):
@@ -18,7 +23,8 @@ class Mixture(Model):
         p_{kj}(l) \propto \sum_i r_{ik} 1[x_{ij} = l] + a\, m_j(l)
 
     where :math:`r_{ik}` is the responsibility of component k for image i and :math:`m_j` the smoothed frequency
-    of the levels at pixel j, so that a component with few images leans on all of them.
+    of the levels at pixel j, so that a component with few images leans on all of them. Images enter as sparse
+    indicators, so that a step costs their number of pixels times K, whatever the number of levels.
 
     References:
         Maximum Likelihood from Incomplete Data via the EM Algorithm (Arthur P. Dempster, Nan M. Laird and
@@ -70,52 +76,69 @@ class Mixture(Model):
             valid: images that choose K, a and the start.
             generator: source of the starts.
             log: progress.
-            iterations: EM steps a run.
+            iterations: EM steps a run, at most; it ends where the responsibilities no longer move.
             restarts: runs for every K and a.
         """
-        x, held = self._one_hot(train.x), self._one_hot(valid.x)
-        shape = (self.event.dim, self.event.levels)
-        margin = (x.sum(0).reshape(shape) + self.floor / self.event.levels) / (len(x) + self.floor)
-        rows, best = [], None
+        x, held = self._indicators(train.x), self._indicators(valid.x)
+        transposed = x.T.tocsr()
+        n = x.shape[0]
+        margin = (_dense(x.sum(0)).unflatten(0, (-1, self.event.levels)) + self.floor / self.event.levels) / (
+            n + self.floor
+        )
+        rows, best, density = [], None, 0
         runs = list(product(self.components, self.smoothing, range(restarts)))
         for run, (k, a, _) in enumerate(runs):
-            prior = a * margin.flatten()
-            seeds = torch.randint(len(x), (k,), generator=generator).to(x.device)
-            log_weight = x.new_full((k,), -math.log(k))
-            log_table = self._log_normalise(x[seeds] + prior)
+            prior = a * margin.flatten()[:, None]
+            seeds = torch.randint(n, (k,), generator=generator)
+            log_weight = prior.new_full((k,), -math.log(k))
+            log_table = self._log_normalise(_dense(x[seeds.numpy()].T.toarray()) + prior)
+            r = prior.new_zeros(n, k)
             for _ in range(iterations):
-                r = (x @ log_table.T + log_weight).softmax(1)
-                log_weight = ((r.sum(0) + 1) / (len(x) + k)).log()
-                log_table = self._log_normalise(r.T @ x + prior)
-            value = float((held @ log_table.T + log_weight).logsumexp(1).mean())
+                before, r = r, (_dense(x @ log_table.numpy()) + log_weight).softmax(1)
+                density += n * k
+                log_weight = ((r.sum(0) + 1) / (n + k)).log()
+                log_table = self._log_normalise(_dense(transposed @ r.numpy()) + prior)
+                if (r - before).abs().max() < FIXED:
+                    break
+            value = float((_dense(held @ log_table.numpy()) + log_weight).logsumexp(1).mean())
             rows.append({"step": run, "components": k, "smoothing": a, "valid": value})
             if not best or value > best[0]:
                 best = value, k, a, log_weight, log_table
             log(run + 1, len(runs))
-        value, k, a, self.log_weight, self.log_table = best
-        if not self.log_table.isfinite().all():
+        value, k, a, log_weight, log_table = best
+        if not log_table.isfinite().all():
             raise Diverged(f"EM with {k} components left the finite numbers (validation mass {value})")
-        evals = {"density": len(x) * iterations * sum(run[0] for run in runs)}
-        return History(rows, evals, {"components": k, "smoothing": a, "valid": value})
+        self.log_weight = log_weight.to(self.log_weight.device)
+        self.log_table = log_table.T.contiguous().to(self.log_table.device)
+        return History(rows, {"density": density}, {"components": k, "smoothing": a, "valid": value})
 
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw a component, then every pixel on its own, `[n, C, H, W]`."""
         k = torch.multinomial(self.log_weight.exp().cpu(), n, replacement=True, generator=generator)
         table = self.log_table.exp().cpu().reshape(-1, self.event.levels)
         rows = (k[:, None] * self.event.dim + torch.arange(self.event.dim)).flatten()
-        pixels = torch.multinomial(table[rows], 1, generator=generator)
+        blocks = rows.split(max(CELLS // self.event.levels, 1))
+        pixels = torch.cat([torch.multinomial(table[block], 1, generator=generator) for block in blocks])
         return pixels.reshape(n, *self.event.shape).to(self.log_table.device)
 
     def bounds(self, y: Tensor, *, generator: torch.Generator) -> Bounds:
         """The exact log mass `[B]` at floor(y), in nats."""
         pixel = torch.arange(self.event.dim, device=y.device) * self.event.levels
         index = y.floor().long().flatten(1) + pixel
-        log_mass = self.log_table.T[index].sum(1) + self.log_weight
+        log_mass = embedding_bag(index, self.log_table.T.contiguous(), mode="sum") + self.log_weight
         return Bounds.exact(log_mass.logsumexp(1), density=len(y))
 
     def _log_normalise(self, counts: Tensor) -> Tensor:
-        table = counts.unflatten(1, (self.event.dim, self.event.levels))
-        return (table / table.sum(-1, keepdim=True)).log().flatten(1)
+        table = counts.unflatten(0, (-1, self.event.levels))
+        return (table / table.sum(1, keepdim=True)).log().flatten(0, 1)
 
-    def _one_hot(self, x: Tensor) -> Tensor:
-        return one_hot(x.long().flatten(1), self.event.levels).flatten(1).double()
+    def _indicators(self, x: Tensor) -> csr_array:
+        """1[x_ij = l], `[N, D * levels]`, with D ones a row."""
+        n, D = len(x), self.event.dim
+        column = x.long().cpu().flatten(1) + self.event.levels * torch.arange(D)
+        start = np.arange(0, n * D + 1, D)
+        return csr_array((np.ones(n * D), column.flatten().numpy(), start), shape=(n, D * self.event.levels))
+
+
+def _dense(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))

@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from gm.densities.decoded import Decoded
 from gm.model import Bounds, Diverged, Event, History, Log, Model, Split
-from gm.nets.likelihoods import likelihood
-from gm.nets.mlp import mlp
-from gm.rng import row_streams
-from gm.sampling.importance import Design, Gaussian, design, fit, importance_bounds
-from gm.sampling.logz import log_mean
+from gm.nets import private
+from gm.nets.likelihoods import Normal, likelihood
+from gm.nets.mlp import Append, mlp
 
 
 class VAE(Model):
@@ -33,6 +33,8 @@ class VAE(Model):
         encoder: widths of the encoder's hidden layers.
         decoder: widths of the decoder's hidden layers.
         components: logistics per pixel.
+        scale: whether the scales of the pixels are `decoded` from z with their locations, or one learned number is
+            `shared` by all pixels of all images.
     """
 
     family = "vae"
@@ -46,15 +48,23 @@ class VAE(Model):
         encoder: Sequence[int] = (128, 128),
         decoder: Sequence[int] = (64, 128),
         components: int = 1,
+        scale: Literal["decoded", "shared"] = "decoded",
     ) -> None:
         super().__init__(event)
         self.latent = latent
-        self.likelihood = likelihood(self.event.levels, components=components)
+        self.likelihood = likelihood(self.event.levels, components=components, shared=scale == "shared")
         self.encoder = mlp([self.event.dim, *encoder, 2 * latent])
         self.decoder = mlp([latent, *decoder, self.likelihood.outputs * self.event.dim])
+        if scale == "shared":
+            self.decoder.append(Append(-1.0))
+
+    @property
+    def density(self) -> Decoded:
+        """The law of an image."""
+        return Decoded(self.latent, self.decoder, self.likelihood)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of q(z | x), each `[B, latent]`, for integers `[B, D]`."""
+        """Mean and standard deviation of q(z | x), each `[B, latent]`, for what the likelihood sees, `[B, D]`."""
         mean, log_variance = self.encoder(2 * x.float() / (self.event.levels - 1) - 1).chunk(2, -1)
         return mean, (0.5 * log_variance.clamp(-10.0, 4.0)).exp()
 
@@ -63,6 +73,11 @@ class VAE(Model):
         mean, std = self.posterior(x)
         divergence = 0.5 * (mean.square() + std.square() - 1).sum(-1) - std.log().sum(-1)
         return self.likelihood.log_prob(x, self.decoder(mean + std * noise)), divergence
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """The negative evidence lower bound at one draw, `[B]`, in nats."""
+        fidelity, divergence = self.elbo_terms(x, noise)
+        return divergence - fidelity
 
     def fit(
         self,
@@ -76,6 +91,8 @@ class VAE(Model):
         rate: float = 0.003,
         warm_up: float = 0.2,
         every: int = 100,
+        draws: int = 8,
+        keep: Literal["best", "last"] = "best",
     ) -> History:
         """Maximise the evidence lower bound by Adam; keep the weights of the highest bound on validation.
 
@@ -89,19 +106,23 @@ class VAE(Model):
             rate: learning rate, halfway down a cosine at half the steps.
             warm_up: share of the steps over which the weight of the divergence rises from 0 to 1.
             every: steps between validations.
+            draws: of z for each image of a validation.
+            keep: `best`, the weights of the highest bound on validation, or `last`, with nothing to stop overfitting.
 
         Raises:
             Diverged: the loss left the finite numbers.
         """
-        x, held = train.x.flatten(1), valid.x.flatten(1).repeat(8, 1)
-        held_noise = self._normal(len(held), generator)
+        held = self.likelihood.dequantise(valid.x.flatten(1).repeat(draws, 1), generator=generator)
+        held_noise = self._noise(len(held), generator)
         optimiser = torch.optim.Adam(self.parameters(), lr=rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         rows, best = [], None
         for step in range(1, steps + 1):
-            index = torch.randint(len(x), (batch,), generator=generator, device=generator.device).to(x.device)
+            index = torch.randint(len(train.x), (batch,), generator=generator, device=generator.device)
+            x = train.rows(index.to(train.x.device), generator=generator).flatten(1)
+            x = self.likelihood.dequantise(x, generator=generator)
             weight = min(1.0, step / max(warm_up * steps, 1))
-            fidelity, divergence = self.elbo_terms(x[index], self._normal(batch, generator))
+            fidelity, divergence = self.elbo_terms(x, self._noise(batch, generator))
             loss = (weight * divergence - fidelity).mean()
             optimiser.zero_grad()
             loss.backward()
@@ -111,12 +132,12 @@ class VAE(Model):
                 with torch.no_grad():
                     held_fidelity, held_divergence = self.elbo_terms(held, held_noise)
                 value = float((held_fidelity - held_divergence).mean())
-                row = {"loss": loss, "reconstruction": -fidelity.mean(), "divergence": divergence.mean()}
-                row = {name: float(part.detach()) for name, part in row.items()}
+                terms = {"loss": loss, "reconstruction": -fidelity.mean(), "divergence": divergence.mean()}
+                row = {name: float(term.detach()) for name, term in terms.items()}
                 if not all(map(math.isfinite, (*row.values(), value))):
                     raise Diverged(f"at step {step} the loss is {row['loss']} and the validation bound {value}")
                 rows.append({"step": step, **row, "valid": value})
-                if best is None or value > best[0]:
+                if best is None or value > best[0] or keep == "last":
                     best = value, step, {name: tensor.clone() for name, tensor in self.state_dict().items()}
             log(step, steps)
         self.load_state_dict(best[2])
@@ -125,7 +146,7 @@ class VAE(Model):
     @torch.no_grad()
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw z from the prior, then every pixel on its own, `[n, C, H, W]`."""
-        outputs = self.decoder(self._normal(n, generator))
+        outputs = self.decoder(self._noise(n, generator))
         return self.likelihood.sample(outputs, generator=generator).reshape(n, *self.event.shape)
 
     @torch.no_grad()
@@ -135,28 +156,23 @@ class VAE(Model):
         *,
         generator: torch.Generator,
         rounds: int = 2,
+        excess: float = 3.0,
         sizes: Sequence[int] = (10, 50, 200),
         simulated: int = 100,
         alpha: float = 0.05,
     ) -> Bounds:
-        """Importance-weighted ends for log p(floor(y)), `[B]`, in nats: the lower certified, the upper heuristic.
+        """Importance-weighted ends for log p(y), `[B]`, in nats: the lower certified, the upper heuristic.
 
-        The proposal of each row is a full Gaussian, fitted to its posterior from the encoder's on (`fit`), at points
-        that all rows share and no bound draws. The certified end's slack ln(1/alpha) is to be taken off its sum over
-        rows (`gm.sampling.importance`). The note says how far apart *both certified* ends of the mean lie on images
-        simulated from the model, of which z is an exact posterior draw: what the estimate can do, if the data are
-        like the model; it upgrades no end.
-
-        Reference:
-            Measuring the Reliability of MCMC Inference with Bidirectional Monte Carlo (Roger Grosse, Siddharth Ancha
-            and Daniel M. Roy, 2016)
+        Each row's proposal is a Gaussian fitted to its posterior, from the encoder's on, at points that no bound draws
+        (`gm.sampling.importance`). The certified end's slack ln(1/alpha) is to be taken off its sum over rows. The note
+        says how near both ends come on images simulated from the model, where both are certified.
 
         Arguments:
             y: rows `[B, C, H, W]`.
             generator: key of the noise; each row has a stream of its own.
-            rounds: of fitting the proposal, until one's mean weight at the points is a nat below the one before, which
-                is then kept; 0 keeps the encoder's. A latent space of d dimensions takes 3 (1 + d + d (d + 1) / 2)
-                evaluations a round, at least 64.
+            rounds: of fitting the proposal; 0 keeps the encoder's. A latent space of d dimensions takes
+                `excess` (1 + d + d (d + 1) / 2) evaluations a round, at least 64.
+            excess: points per coefficient of a fit, above 2.
             sizes: numbers of draws K to report; the largest gives the ends, the others divide it.
             simulated: images to simulate; 0 leaves the note without them.
             alpha: failure probability of each certified end.
@@ -164,82 +180,118 @@ class VAE(Model):
         Raises:
             Diverged: a density at a fitting point is not finite.
         """
-        points = design(self.latent, generator=generator)
-        z = self._normal(simulated, generator)
-        x = self.likelihood.sample(self.decoder(z), generator=generator)
         try:
-            known = [
-                self._bound(row, points, rounds, sizes, generator, exact=latent)
-                for row, latent in zip(x[:, None], z.double(), strict=True)
-            ]
-            # One row at a time: a matrix product of another height may round another way.
-            found = [
-                self._bound(row, points, rounds, sizes, g)
-                for row, g in zip(y.floor().flatten(1).split(1), row_streams(y, generator=generator), strict=True)
-            ]
+            found = self.density.sandwich(
+                y, self.posterior, rounds=rounds, excess=excess, sizes=sizes, simulated=simulated, generator=generator
+            )
         except FloatingPointError as error:
             raise Diverged(str(error)) from error
-        terms = {name: torch.stack([row[name] for row, _ in found]) for name in found[0][0]}
-        upper, K, slack = terms.pop("upper"), max(sizes), math.log(1 / alpha)
-        note = f"upper end heuristic: its posterior draw is resampled from {K} proposals"
-        if known:
-            gap = float(sum(row["upper"] - row[f"iw_{K}"] for row, _ in known)) / simulated + 2 * slack / simulated
-            note += (
-                f"; on {simulated} simulated images, whose posterior draw is exact, both ends are certified, each with "
-                f"failure probability {alpha:g}: {gap:.3f} nats apart, {2 * slack / simulated:.3f} of them slack"
-            )
+        K, slack = max(sizes), math.log(1 / alpha)
         return Bounds(
-            terms[f"iw_{K}"],
-            upper,
+            found.terms[f"iw_{K}"],
+            found.upper,
             ("certified", "heuristic"),
             slack=slack,
             alpha=alpha,
-            terms=terms,
-            evals={"density": sum(evals for _, evals in known + found)},
-            note=note,
+            terms=found.terms,
+            evals={"density": found.evals},
+            note=found.note(K, simulated=simulated, alpha=alpha),
         )
 
     @torch.no_grad()
     def outlier_scores(self, y: Tensor, bounds: Bounds, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """Scores `[B]`: `nll`, and `reconstruction`, -log p(x | z) at the posterior mean, in nats."""
-        rows = y.floor().flatten(1).split(1)
+        """Scores `[B]`, in nats: `nll`, `reconstruction`, -log p(x | z) at the posterior mean, and `regret`, the
+        likelihood regret as far as two or more rounds of `bounds` found it (`gm.densities.decoded`).
+        """
+        rows = self.likelihood.observe(y).flatten(1).split(1)
         fidelity = [self.likelihood.log_prob(x, self.decoder(self.posterior(x)[0])) for x in rows]
-        return {"nll": -bounds.lower, "reconstruction": -torch.cat(fidelity).double()}
+        scores = {"nll": -bounds.lower, "reconstruction": -torch.cat(fidelity).double()}
+        return scores | ({"regret": bounds.terms["regret"]} if "regret" in bounds.terms else {})
 
-    def _bound(
+    def _noise(self, n: int, generator: torch.Generator) -> Tensor:
+        return self.density.noise(n, next(self.parameters()), generator=generator)
+
+
+class GaussianVAE(VAE):
+    r"""The same latent Gaussian decoded into a density of y = x + u: the field's VAE of real-valued images.
+
+    .. math:: p(y) = \int N(z; 0, I) \prod_j N(y_j; \mu_j(z), \sigma^2) dz
+
+    with one learned :math:`\sigma` by default. All else is as in `VAE`. A part of the density lies outside [0, levels),
+    and samples are clipped to the levels.
+
+    References:
+        Simple and Effective VAE Training with Calibrated Decoders (Oleh Rybkin and others, 2021)
+
+    Arguments:
+        event, latent, encoder, decoder, scale: as for `VAE`.
+    """
+
+    serves = ("levels",)
+    measure = "density"
+
+    def __init__(
         self,
-        x: Tensor,
-        points: Design,
-        rounds: int,
-        sizes: Sequence[int],
-        generator: torch.Generator,
+        event: Event,
         *,
-        exact: Tensor | None = None,
-    ) -> tuple[dict[str, Tensor], int]:
-        """Ends and diagnostics of one image `[1, D]`, and the evaluations spent."""
+        latent: int = 16,
+        encoder: Sequence[int] = (128, 128),
+        decoder: Sequence[int] = (64, 128),
+        scale: Literal["decoded", "shared"] = "shared",
+    ) -> None:
+        super().__init__(event, latent=latent, encoder=encoder, decoder=decoder, scale=scale)
+        self.likelihood = Normal(self.event.levels, shared=scale == "shared")
 
-        def log_joint(z: Tensor) -> Tensor:
-            z = z.to(mean)
-            prior = -0.5 * (z.square().sum(-1) + self.latent * math.log(2 * math.pi))
-            return prior + self.likelihood.log_prob(x, self.decoder(z))
 
-        mean, std = (part[0] for part in self.posterior(x))
-        q, elbo, best = Gaussian(mean.double(), std.double().diag()), None, None
-        evals = 0
-        for _ in range(rounds):
-            following, log_w = fit(log_joint, q, points)
-            evals += len(log_w)
-            elbo, value = log_w.mean(0) if elbo is None else elbo, log_mean(log_w, 0)
-            if best is not None and value < best[1] - 1:
-                # far from the data a quadratic can mislead, by many nats; less is noise
-                q = best[0]
-                break
-            q, best = following, (q, value)
-        found = importance_bounds(log_joint, q, sizes=sizes, exact=exact, generator=generator)
-        lower = {f"iw_{size}": value for size, value in found.lower.items() if size > 1 or max(sizes) == 1}
-        ends = {"elbo": found.lower[1] if elbo is None else elbo, **lower, "upper": found.upper, "ess": found.ess}
-        return ends, found.evals + evals
+class PrivateVAE(VAE):
+    """A VAE fitted under differential privacy: by clipped, noisy gradients, for a number of steps fixed beforehand.
 
-    def _normal(self, n: int, generator: torch.Generator) -> Tensor:
-        noise = torch.randn(n, self.latent, generator=generator, device=generator.device)
-        return noise.to(next(self.parameters()).device)
+    The guarantee is about one training image more or less (`gm.nets.private`: towards whom, and on what terms).
+    Validation images come from the same people: none is looked at, the last weights are kept, and no loss is recorded.
+    The number of training images counts as public.
+
+    Arguments:
+        event, latent, encoder, decoder, components, scale: as for `VAE`.
+    """
+
+    def fit(
+        self,
+        train: Split,
+        valid: Split,
+        *,
+        generator: torch.Generator,
+        log: Log,
+        steps: int = 500,
+        batch: int = 150,
+        rate: float = 0.003,
+        epsilon: float = 8.0,
+        delta: float = 1e-5,
+        noise: float | None = None,
+        clip: float = 1.0,
+    ) -> History:
+        """Maximise the evidence lower bound by Adam on private gradients.
+
+        Arguments:
+            train, valid, generator, log: as for `VAE.fit`; no image of `valid` is used.
+            steps: gradient steps.
+            batch: expected images a step; each image joins it with probability batch / n.
+            rate: learning rate.
+            epsilon: of the guarantee: the least noise that meets it is added.
+            delta: of the guarantee.
+            noise: standard deviation of the noise in units of `clip`, in place of `epsilon`.
+            clip: greatest norm of an image's gradient.
+        """
+        n = len(train.x)
+        terms = {"rate": min(1.0, batch / n), "steps": steps}
+        sigma = noise or private.noise_multiplier(epsilon, delta=delta, **terms)
+
+        def inputs(index: Tensor) -> tuple[Tensor, Tensor]:
+            x = train.rows(index.to(train.x.device), generator=generator).flatten(1)
+            return self.likelihood.dequantise(x, generator=generator), self._noise(len(index), generator)
+
+        adam = torch.optim.Adam(self.parameters(), lr=rate)
+        given = terms | {"n": n, "multiplier": sigma, "clip": clip, "optimiser": adam, "generator": generator}
+        for step in private.descend(self, inputs, **given):
+            log(step, steps)
+        facts = {"epsilon": private.epsilon(sigma, delta=delta, **terms), "delta": delta, "noise_multiplier": sigma}
+        return History(evals={"gradient": round(steps * terms["rate"] * n)}, facts=facts)

@@ -1,12 +1,15 @@
 """The nets through which a metric looks at images: none of them is shared with any contestant."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import islice
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+NETS = ("cnn", "pca", "random")
+BLOCK = 64
 WIDTH = 64
 COMPONENTS = 32
 
@@ -18,7 +21,7 @@ class Ruler(nn.Module):
     - `pca`: the leading principal components (at most 32) of the training pixels;
     - `random`: pooled features (64) of the same convolutions with random weights, which saw no data.
 
-    Pixels are scaled to [0, 1] first. Embeddings do not depend on what a contestant learned.
+    Pixels are scaled to [0, 1] first. Features do not depend on what a contestant learned.
 
     Reference:
         GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (Heusel et al.,
@@ -34,6 +37,7 @@ class Ruler(nn.Module):
         super().__init__()
         dim = math.prod(shape)
         self.register_buffer("shape", torch.tensor(shape))
+        self.register_buffer("levels", torch.tensor(levels or 0))
         self.register_buffer("scale", torch.tensor(1.0 if levels is None else 1.0 / (levels - 1)))
         self.register_buffer("mean", torch.zeros(dim, dtype=torch.float64))
         self.register_buffer("components", torch.zeros(dim, min(COMPONENTS, dim), dtype=torch.float64))
@@ -43,26 +47,29 @@ class Ruler(nn.Module):
         )
         self.head = nn.Linear(WIDTH, classes)
 
-    @torch.no_grad()
-    def embed(self, x: Tensor) -> dict[str, Tensor]:
-        """Features of integer images `[N, C, H, W]`: net -> `[N, d]`, float64."""
-        pixels = self._scaled(x)
-        flat = pixels.flatten(1).double()
+    def features(self, net: str) -> Callable[[Tensor], Tensor]:
+        """One of the nets: integer images `[N, C, H, W]` to `[N, d]`, `cnn` and `random` float32, `pca` float64."""
         return {
-            "cnn": self.cnn(pixels).double(),
-            "pca": (flat - self.mean) @ self.components,
-            "random": self.random(pixels).double(),
-        }
+            "cnn": lambda x: self.cnn(self._scaled(x)),
+            "pca": lambda x: (self._scaled(x).flatten(1).double() - self.mean) @ self.components,
+            "random": lambda x: self.random(self._scaled(x)),
+        }[net]
 
     @torch.no_grad()
     def classify(self, x: Tensor) -> Tensor:
         """Most probable class of integer images `[N, C, H, W]`, `[N]`."""
-        return self.head(self.cnn(self._scaled(x))).argmax(1)
+        return embed(x, lambda rows: self.head(self.cnn(self._scaled(rows)))).argmax(1)
 
     def _scaled(self, x: Tensor) -> Tensor:
         if list(x.shape[1:]) != self.shape.tolist():
             raise ValueError(f"found images {list(x.shape)}; expected [N, C, H, W] with {self.shape.tolist()}")
         return x.to(torch.float32) * self.scale
+
+
+@torch.no_grad()
+def embed(x: Tensor, net: Callable[[Tensor], Tensor], *, block: int = BLOCK) -> Tensor:
+    """What a net gives for images `[N, ...]`, a block of them at a time: memory does not grow with N."""
+    return torch.cat([net(rows) for rows in x.split(block)])
 
 
 def fit(
@@ -71,26 +78,29 @@ def fit(
     levels: int | None,
     *,
     generator: Generator,
+    nets: Collection[str] = NETS,
     epochs: int = 40,
+    steps: int = 3000,
     batch: int = 50,
     rate: float = 2e-3,
     decay: float = 1e-2,
     smoothing: float = 0.1,
 ) -> Ruler:
-    """Make the three nets of a dataset.
+    """Make the nets of a dataset.
 
     The classifier reads the labels of the odd positions of the training split only, `[1::2]`; a
     representation that a contestant learns from labels takes the even ones, so that no ruler shares its
     labels with what it measures. It is trained with AdamW on cross-entropy with smoothed labels, the rate
-    falling to zero along a half cosine. Smoothing and the bounded hidden layer keep a few confident images
-    from ruling a covariance or a cubic kernel.
+    falling to zero along a half cosine, until the epochs or the steps are done, whichever comes first. Smoothing and
+    the bounded hidden layer keep a few confident images from ruling a covariance or a cubic kernel.
 
     Arguments:
         train_x: integer images `[N, C, H, W]`.
         train_label: classes `[N]`, 0 or more.
         levels: number of levels, or None.
         generator: source of weights and batches.
-        epochs, batch, rate, decay, smoothing: of the classifier's training.
+        nets: which are wanted; without `cnn` the classifier is drawn and not trained, and moves no other net.
+        epochs, steps, batch, rate, decay, smoothing: of the classifier's training.
 
     Returns:
         The nets, in evaluation mode and without gradients.
@@ -101,21 +111,28 @@ def fit(
         parameter.data.normal_(std=1.0, generator=generator).mul_(std)
     flat = ruler._scaled(train_x).flatten(1).double()
     ruler.mean.copy_(flat.mean(0))
-    ruler.components.copy_(_principal(flat - ruler.mean, ruler.components.shape[1]))
-
-    x, label = ruler._scaled(train_x[1::2]), train_label[1::2]
-    steps = epochs * math.ceil(len(x) / batch)
-    learned = [*ruler.cnn.parameters(), *ruler.head.parameters()]
-    optimiser = torch.optim.AdamW(learned, lr=rate, weight_decay=decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(x), generator=generator).split(batch):
+    flat -= ruler.mean
+    ruler.components.copy_(_principal(flat, ruler.components.shape[1]))
+    del flat
+    if "cnn" in nets:
+        x, label = ruler._scaled(train_x[1::2]), train_label[1::2]
+        total = min(steps, epochs * math.ceil(len(x) / batch))
+        learned = [*ruler.cnn.parameters(), *ruler.head.parameters()]
+        optimiser = torch.optim.AdamW(learned, lr=rate, weight_decay=decay)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total)
+        for rows in islice(_batches(len(x), batch, generator), total):
             loss = functional.cross_entropy(ruler.head(ruler.cnn(x[rows])), label[rows], label_smoothing=smoothing)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
     return ruler.eval().requires_grad_(False)
+
+
+def _batches(n: int, batch: int, generator: Generator) -> Iterator[Tensor]:
+    """Row numbers of one batch after another, each epoch in a new order, without end."""
+    while True:
+        yield from torch.randperm(n, generator=generator).split(batch)
 
 
 def restore(tensors: Mapping[str, Tensor]) -> Ruler:

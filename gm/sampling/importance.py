@@ -119,6 +119,34 @@ def fit(log_joint: Callable[[Tensor], Tensor], q: Gaussian, points: Design) -> t
     return Gaussian(q.at(step), torch.linalg.cholesky(root @ root.mT)), log_w
 
 
+def adapt(
+    log_joint: Callable[[Tensor], Tensor], q: Gaussian, points: Design, *, rounds: int
+) -> tuple[Gaussian, list[Tensor], int]:
+    """Rounds of `fit`, until one's mean weight at the points is a nat below the one before, which is then kept.
+
+    Arguments:
+        log_joint: maps z `[K, d]`, float64, to log p(x, z) `[K]`, in nats.
+        q: the Gaussian to start from, in float64.
+        points: those of each round.
+        rounds: at most; 0 keeps the Gaussian.
+
+    Returns:
+        The Gaussian; the evidence lower bounds at the points of those that were weighed there, the first at its
+        start; and the evaluations spent.
+    """
+    best, elbos, evals = None, [], 0
+    for _ in range(rounds):
+        following, log_w = fit(log_joint, q, points)
+        evals += len(log_w)
+        elbos.append(log_w.mean(0))
+        value = log_mean(log_w, 0)
+        if best is not None and value < best[1] - 1:
+            # far from the data a quadratic can mislead, by many nats; less is noise
+            return best[0], elbos, evals
+        q, best = following, (q, value)
+    return q, elbos, evals
+
+
 class Importance(NamedTuple):
     """Bounds per row, float64, in nats, each `[*batch]`.
 

@@ -13,6 +13,7 @@ def event_of(arrays: dict[str, np.ndarray]) -> Event:
 
 
 def split_of(arrays: dict[str, np.ndarray], name: str) -> Split:
-    """One split as tensors."""
+    """One split as tensors, with its grey levels where the dataset has them."""
     x = torch.from_numpy(arrays[f"x_{name}"].astype(np.int64))
-    return Split(x, torch.from_numpy(arrays[f"label_{name}"].astype(np.int64)))
+    label = torch.from_numpy(arrays[f"label_{name}"].astype(np.int64))
+    return Split(x, label, torch.from_numpy(arrays[f"grey_{name}"]) if f"grey_{name}" in arrays else None)

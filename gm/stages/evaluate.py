@@ -29,7 +29,7 @@ def run(
     scores: Input,
     features: Input,
     metrics: Output,
-    items: Output,
+    per_item: Output,
     *,
     spec: dict,
     seed: int,
@@ -47,6 +47,6 @@ def run(
         whole = Run(*arrays, nets=spec["nets"], items=left)
         rows += evaluate(whole, metrics=spec["metrics"], rng=rng.numpy_stream(seed, "evaluate"))
     rows += counted({"train": weights, "score": scores})
-    io.write_arrays(items, left)
+    io.write_arrays(per_item, left)
     io.write_rows(metrics, COLUMNS, ({"status": status} | row for row in rows))
     return Outcome()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gm import io, rng
+from gm import io
 from gm.metrics.groups.outliers import outlier_rows
-from gm.table import summary, views
+from gm.table import ensembles, summary, views
 
 RECORDS = ("model", "samples", "scores", "features", "metrics")
 COST = ("dataset", "model", "seed", "stage", "seconds", "peak_mb", "device")
@@ -59,6 +59,10 @@ class Tree:
         planned = {model for where, model, _ in self.cells if where == dataset}
         return {model: about for model, about in self.spec["models"].items() if model in planned}
 
+    def confidential(self, dataset: str) -> bool:
+        """Whether no real image of a dataset may be shown."""
+        return bool(self.data[dataset].get("confidential", False))
+
     def ran(self, cell: tuple) -> bool:
         """Whether no stage of a run failed: a run that failed anywhere counts nowhere."""
         return all(record["status"] == "ok" for record in self.records[cell].values())
@@ -95,9 +99,32 @@ def table_of(tree: Tree, trivial: dict[str, dict]) -> list[Row]:
                 rows = rows or [{"metric": "run", "value": 0, "n": 1, "kind": "count", "status": "missing"}]
                 table += [place | {"model": model, "seed": cell[2]} | row for row in rows]
         aligned = tree.data[dataset].get("aligned", ())
-        rows = outlier_rows(trivial[dataset], aligned=aligned, rng=rng.numpy_stream(dataset, "baselines"))
+        for model, cells in tree.densities(dataset).items():
+            for seed, scores in combined(tree, dataset, model, cells):
+                rows = outlier_rows(scores, aligned=aligned)
+                table += [place | {"model": model, "seed": seed, "status": "ok"} | row for row in rows]
+        rows = outlier_rows(trivial[dataset], aligned=aligned)
         table += [place | {"model": views.TRIVIAL, "seed": "", "status": "ok"} | row for row in rows]
     return table
+
+
+def combined(tree: Tree, dataset: str, model: str, cells: list[tuple]) -> list[tuple[int | str, dict]]:
+    """Outlier scores that need more than one run: ratios to the ladder's first model, and ensembles over seeds."""
+
+    def nll(which: list[tuple]) -> dict[int, Arrays]:
+        prefix = "score_nll_"
+        return {
+            cell[2]: {
+                part: score
+                for name, score in tree.scores[cell].items()
+                if (part := name.removeprefix(prefix)) == "test" or name.startswith(f"{prefix}outlier_")
+            }
+            for cell in which
+        }
+
+    base = next(iter(tree.spec["ladder"]), model)
+    reference = nll(tree.densities(dataset).get(base, [])) if base != model else {}
+    return ensembles.across(nll(cells), reference)
 
 
 def statuses(tree: Tree) -> list[Row]:

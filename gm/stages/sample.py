@@ -1,4 +1,4 @@
-"""sample: model.safetensors -> samples.npz, as many images as the test split has."""
+"""sample: model.safetensors -> samples.npz, as many images as the test split has, with labels if the model has them."""
 
 import numpy as np
 import torch
@@ -27,16 +27,31 @@ def checked(x: torch.Tensor, n: int, shape: tuple[int, ...], levels: int | None)
     return x.to(torch.uint8 if levels <= 256 else torch.int64).numpy()
 
 
+def checked_labels(label: torch.Tensor, n: int, known: np.ndarray) -> np.ndarray:
+    """Labels of samples as int64 `[n]`, or a typed failure where one is no class of the training split."""
+    if tuple(label.shape) != (n,) or label.dtype != torch.int64:
+        raise Failed(
+            "invalid", f"labels have shape {tuple(label.shape)} and {label.dtype}; expected {(n,)}, torch.int64"
+        )
+    label, classes = label.cpu().numpy(), np.unique(known)
+    strange = np.setdiff1d(label, classes)
+    if len(strange):
+        raise Failed("invalid", f"labels {strange.tolist()} are no classes; expected some of {classes.tolist()}")
+    return label
+
+
 def run(data: Input, weights: Input, samples: Output, *, spec: dict, seed: int) -> Outcome:
     """Draw one run's samples."""
     arrays = io.read_arrays(data)
     n, (shape, levels) = len(arrays["x_test"]), event_of(arrays)
     if "external" in spec:
-        x = external.samples(spec, n)
+        x, label = external.samples(spec, n), None
     else:
         with contestant():
-            x = load(weights).sample(n, generator=rng.stream(seed, "sample"), **spec.get("sample", {}))
-    io.write_arrays(samples, {"x": checked(x, n, shape, levels)})
+            model, given = load(weights), {"generator": rng.stream(seed, "sample"), **spec.get("sample", {})}
+            x, label = model.sample_labelled(n, **given) if model.conditional else (model.sample(n, **given), None)
+    labelled = {} if label is None else {"label": checked_labels(label, n, arrays["label_train"])}
+    io.write_arrays(samples, {"x": checked(x, n, shape, levels)} | labelled)
     return Outcome()
 
 

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from gm.table.paired import LOSES, NOTHING, OPEN, WINS
+from gm.table.interval import LEVEL, NORMAL
+from gm.table.paired import LOSES, NOTHING, OPEN, WINS, holm
 from gm.table.summary import Row
 
 CHECKS = ("dataset", "level", "subject", "text")
 FRESH, COPY = "resample", "memoriser"
-DISTANCES = ("FD_", "KID_")
+# By measure of memorisation, whether copies raise it or lower it.
+MEMORISATION = {"nn_ratio": -1, "copies": 1, "duplicates": 1, "dcr_share": 1, "c_t": -1, "authenticity": -1}
 
 Summary = Mapping[tuple[str, str, str], Row]
 
@@ -26,6 +28,9 @@ def closest(summary: Summary, dataset: str, models: Iterable[str], metric: str) 
 def controls(dataset: str, models: Mapping[str, Mapping], summary: Summary, floor: Iterable[Row]) -> list[Row]:
     """Are the controls where they must be? If not, the ruler is bent, and no other row can be trusted.
 
+    Fresh real images must not be told from others by any membership attack (Holm over attacks), nor lie nearer to
+    training images than to held-out ones; every measure of memorisation must tell their replay from them.
+
     Arguments:
         dataset: which one.
         models: planned models in display order, each with its `family`.
@@ -42,6 +47,8 @@ def controls(dataset: str, models: Mapping[str, Mapping], summary: Summary, floo
             lost = run["n_planned"] - run["n_ok"]
             out.append(("alarm", model, f"{lost} of {run['n_planned']} runs of this control failed"))
     out += _floor(floor, models)
+    if FRESH in models:
+        out += _half(dataset, summary)
     if COPY in models:
         out += _copies(dataset, models, summary)
     return [{"dataset": dataset, "level": level, "subject": who, "text": text} for level, who, text in out]
@@ -71,29 +78,47 @@ def _copies(dataset: str, models: Mapping, summary: Summary) -> Iterable[tuple[s
         row = summary.get((dataset, model, metric))
         if row is None:
             return None
-        half = 1.96 * (row["se_items"] or 0.0)
+        half = NORMAL * (row["se_items"] or 0.0)
         return row["mean"] - half, row["mean"], row["mean"] + half
 
-    ratio, copies = ends(COPY, "nn_ratio"), ends(COPY, "copies")
-    fresh_ratio, fresh_copies = ends(FRESH, "nn_ratio"), ends(FRESH, "copies")
-    near = bool(ratio and fresh_ratio and ratio[2] < fresh_ratio[0])
-    many = bool(copies and fresh_copies and copies[0] > fresh_copies[2])
-    told = (("nn_ratio", ratio, fresh_ratio), ("copies", copies, fresh_copies))
-    against = "{} {:.3g} against {:.3g} for fresh images"
-    shown = ", ".join(against.format(name, own[1], new[1]) for name, own, new in told if own and new)
-    if near or many:
-        yield "ok", COPY, f"the replay of training images is caught: {shown}"
-    else:
-        yield "alarm", COPY, f"the replay of training images is not caught ({shown or 'no row to tell'})"
-    if fresh_ratio:
+    told = [(metric, sign, own, new) for metric, sign in MEMORISATION.items()
+            if (own := ends(COPY, metric)) and (new := ends(FRESH, metric))]  # fmt: skip
+    if not told:
+        yield "alarm", COPY, "the replay of training images is not caught (no row to tell)"
+    for metric, sign, own, new in told:
+        caught = own[2] < new[0] if sign < 0 else own[0] > new[2]
+        shown = f"{metric} {own[1]:.3g} against {new[1]:.3g} for fresh images"
+        yield (
+            "ok" if caught else "alarm",
+            COPY,
+            f"the replay of training images is {'caught' if caught else 'not caught'} by {shown}",
+        )
+    if fresh := ends(FRESH, "nn_ratio"):
         close = [
             model
             for model in models
-            if model not in (FRESH, COPY) and (own := ends(model, "nn_ratio")) and own[2] < fresh_ratio[0]
+            if model not in (FRESH, COPY) and (own := ends(model, "nn_ratio")) and own[2] < fresh[0]
         ]
         if close:
             text = "samples lie nearer to training images than fresh images do; look at the sample grid"
             yield "note", ", ".join(close), text
+
+
+def _half(dataset: str, summary: Summary) -> Iterable[tuple[str, str, str]]:
+    """What is one half for images that have nothing to do with the training images: is it, for the fresh ones?"""
+    attacks = [metric for where, model, metric in summary if (where, model) == (dataset, FRESH)]
+    attacks = [metric for metric in attacks if metric.startswith("mia_auc/")]
+    for family in (attacks, ["dcr_share"]):
+        rows = {metric: row for metric in family if (row := summary.get((dataset, FRESH, metric))) is not None}
+        rows = {metric: row for metric, row in rows.items() if row["half_total"]}
+        raw = [math.erfc(abs(row["mean"] - 0.5) / row["half_total"] * NORMAL / math.sqrt(2)) for row in rows.values()]
+        for (metric, row), p in zip(rows.items(), holm(raw), strict=True):
+            found = f"{metric} of fresh real images is {row['mean']:.3f} ± {row['half_total']:.3f}"
+            among = f", p = {p:.2g}" + (f" among {len(rows)} (Holm)" if len(rows) > 1 else "")
+            if p < 1 - LEVEL:
+                yield "alarm", FRESH, f"{found}, which is not 0.5{among}: the ruler is bent"
+            else:
+                yield "ok", FRESH, f"{found}, not distinguishable from 0.5{among}"
 
 
 def sentence(row: Row) -> str:

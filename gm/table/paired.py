@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from gm.table.interval import across
+from gm.table.interval import LEVEL, across, p_value, standard_error
 from gm.table.summary import Row, weakest
 
 PAIRED = (
     "benchmark", "dataset", "quantity", "model", "reference", "seed", "lower", "lower_se", "upper",
-    "upper_se", "low", "high", "kind_lower", "kind_upper", "n", "n_ok", "n_planned", "verdict",
+    "upper_se", "low", "high", "kind_lower", "kind_upper", "n", "n_ok", "n_planned", "p", "p_holm", "verdict",
 )  # fmt: skip
 WINS, LOSES, OPEN, NOTHING = "wins", "loses", "not distinguishable", "no result"
 
@@ -88,9 +88,10 @@ def likelihood(model: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarr
 def fold(rows: Iterable[Row], planned: int) -> list[Row]:
     """The rows of the seeds, each with a 95 % interval over items, and a last one over seeds with the verdict.
 
-    `wins` when the 95 % interval of the lower end lies above 0, `loses` when that of the upper end lies below:
-    the end against the claim decides, never the middle. `lower_se` and `upper_se` are standard errors, over seeds
-    and the shared items in quadrature; `low` and `high` lie further out than 1.96 of them, by Student's t.
+    `wins` when the lower end is above 0 with a two-sided `p` of at most 5 %, `loses` when the upper end is below: the
+    end against the claim decides, never the middle. It is the verdict of a comparison that stands alone; `adjust` gives
+    that of one among many. `lower_se` and `upper_se` are standard errors, over seeds and the shared items in
+    quadrature; `low` and `high` lie further out than 1.96 of them, by Student's t (`gm.table.interval.across`).
 
     Arguments:
         rows: one row per seed, all of one quantity, model and reference; at least one.
@@ -103,19 +104,90 @@ def fold(rows: Iterable[Row], planned: int) -> list[Row]:
         >>> seeds = [{"seed": s, **point(1.0 + s, 0.1, 250)} for s in (0, 1, 2)]
         >>> final = fold(seeds, 3)[-1]
         >>> final["lower"], round(final["low"], 2), final["verdict"]
-        (2.0, -0.49, 'not distinguishable')
+        (2.0, -0.46, 'not distinguishable')
     """
     rows = list(rows)
     kinds = {end: weakest(str(row[end]) for row in rows) for end in ("kind_lower", "kind_upper")}
     final = rows[0] | kinds | _ends(rows) | {"seed": "all", "n_ok": len(rows), "n_planned": planned}
-    final["verdict"] = WINS if final["low"] > 0 else LOSES if final["high"] < 0 else OPEN
-    return [row | _ends([row]) | {"n_ok": 1, "n_planned": 1, "verdict": ""} for row in rows] + [final]
+    side = _side(final)
+    p = p_value([row[side] for row in rows], [row[f"{side}_se"] for row in rows]) if side else 1.0
+    final |= {"p": p, "p_holm": p, "verdict": _verdict(final, p)}
+    blank = {"n_ok": 1, "n_planned": 1, "p": None, "p_holm": None, "verdict": ""}
+    return [row | _ends([row]) | blank for row in rows] + [final]
+
+
+def adjust(rows: Iterable[Row]) -> list[Row]:
+    """The same rows, with `p_holm` and the verdict of each comparison as one of its family.
+
+    A family is what a reader looks through at once: all comparisons of one quantity on one dataset, whoever is
+    compared. In a family where no model differs from its reference, the chance that any verdict is not
+    `not distinguishable` is at most 5 %; the intervals stay those of single comparisons.
+
+    Arguments:
+        rows: rows of `fold` and `nothing`, of all comparisons of all families.
+
+    Returns:
+        As many, in the same order.
+
+    Example:
+        >>> key = {"dataset": "d", "quantity": "x"}
+        >>> rows = [fold([key | {"seed": 0} | point(value, 1.0, 9)], 1)[-1] for value in (2.1, 9.0)]
+        >>> [(round(row["p_holm"], 3), row["verdict"]) for row in adjust(rows + rows[:1])]
+        [(0.071, 'not distinguishable'), (0.0, 'wins'), (0.071, 'not distinguishable')]
+    """
+    rows = list(rows)
+    families: dict[tuple, list[int]] = {}
+    for index, row in enumerate(rows):
+        if row["p"] is not None:
+            families.setdefault((row["dataset"], row["quantity"]), []).append(index)
+    for family in families.values():
+        for index, p in zip(family, holm([rows[index]["p"] for index in family]), strict=True):
+            rows[index] = rows[index] | {"p_holm": p, "verdict": _verdict(rows[index], p)}
+    return rows
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    r"""P-values adjusted for their number: at most 5 % of families hold a false rejection, whatever their dependence.
+
+    $$ \tilde p_{(k)} = \max_{j \le k} \min\big(1, (m - j + 1)\, p_{(j)}\big) $$
+
+    Reference: Holm, A simple sequentially rejective multiple test procedure, 1979.
+
+    Arguments:
+        p: `[m]`, p-values of a family.
+
+    Returns:
+        `[m]`, to be compared with the level that the family is to have.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(np.asarray(p, np.float64)[order] * np.arange(len(p), 0, -1))
+    out = np.empty(len(p))
+    out[order] = np.minimum(stepped, 1)
+    return out.tolist()
+
+
+def _side(row: Row) -> str:
+    """The end that a verdict on a row rests on; none where the ends have different signs."""
+    return "lower" if row["lower"] > 0 else "upper" if row["upper"] < 0 else ""
+
+
+def _verdict(row: Row, p: float) -> str:
+    return {"lower": WINS, "upper": LOSES}.get(_side(row), OPEN) if p <= 1 - LEVEL else OPEN
 
 
 def nothing(key: Row, planned: int) -> Row:
     """The row of a comparison that no seed could make."""
     empty = dict.fromkeys(PAIRED[6:12]) | dict.fromkeys(("kind_lower", "kind_upper"), "none")
-    return key | empty | {"seed": "all", "n": 0, "n_ok": 0, "n_planned": planned, "verdict": NOTHING}
+    return (
+        key
+        | empty
+        | {"seed": "all", "n": 0, "n_ok": 0, "n_planned": planned, "verdict": NOTHING}
+        | dict.fromkeys(("p", "p_holm"))
+    )
 
 
 def _ends(rows: list[Row]) -> Row:
@@ -130,8 +202,7 @@ def _error(values: Sequence[float], errors: Sequence[float]) -> float:
     """Standard error of a mean over seeds that share their items; 0 where the mean is infinite, as its half width."""
     if not all(map(math.isfinite, values)):
         return 0.0
-    spread = float(np.std(values, ddof=1)) if min(values) < max(values) else 0.0
-    return math.hypot(spread / math.sqrt(len(values)), float(np.mean(errors)))
+    return math.hypot(standard_error(values), float(np.mean(errors)))
 
 
 def lower_is_better(rows: Iterable[Row], key: Row, planned: int) -> list[Row]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from gm.table.interval import NORMAL, across, half_width, moved
+from gm.table.interval import NORMAL, across, half_width, moved, standard_error
 
 COLUMNS = ("benchmark", "dataset", "model", "seed", "metric", "value", "se", "n", "kind", "status")
 SUMMARY = (
@@ -75,7 +75,7 @@ def _mean(group: list[Mapping]) -> Row:
             mean = values[0]  # no rounding: a control that draws nothing has no spread at all
         if len(values) > 1 and items is not None and moved(values):
             half, over = half_width(values), "seeds"
-            error = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values))
+            error = standard_error(values)
         elif items is not None:
             half, over = NORMAL * items, "items"
         if items is not None:

@@ -8,8 +8,8 @@ import numpy as np
 from gm.table.checks import Summary
 from gm.table.summary import Row
 
-UNBOUNDED = {"mean": math.inf, "low": None, "high": None, "kind": "none"}
-TRIVIAL = "trivial"
+UNBOUNDED = {"mean": math.inf, "low": None, "high": None, "half_total": None, "kind": "none"}
+TRIVIAL, BASELINES = "trivial", "trivial baselines"
 
 
 def metrics_of(summary: Summary, dataset: str, *prefixes: str) -> list[str]:
@@ -65,31 +65,63 @@ def rungs(paired: Iterable[Row], dataset: str, ladder: list[str], models: Mappin
     ]
 
 
-def areas(
-    summary: Summary, dataset: str, models: Mapping[str, Mapping]
-) -> tuple[list[tuple[str, str]], list[str], np.ndarray, np.ndarray]:
-    """AUROC as a matrix: labels with families (trivial baselines last), sets, means and 95 % half widths."""
-    cells: dict[tuple[str, str], Row] = {}
-    labels: dict[str, str] = {}
+def areas(summary: Summary, dataset: str, models: Mapping[str, Mapping], measure: str = "auroc") -> list[Row]:
+    """One matrix per score, of models by outlier sets, `nll` first; the trivial baselines are a last one, by score.
+
+    The matrices of scores have the same rows: every model that has any.
+
+    Returns:
+        Per score `name`, `rows` (label and family of each), `columns` (sets), `values` (means) and `halves` (95 % half
+        widths), both `[rows, columns]`, NaN where there is none.
+    """
+    found: dict[str, dict[tuple[str, str], dict[str, Row]]] = {"nll": {}}
     families = {model: about["family"] for model, about in models.items()} | {TRIVIAL: TRIVIAL}
-    for model, family in families.items():
-        for metric in metrics_of(summary, dataset, "auroc/"):
-            row = summary.get((dataset, model, metric))
-            if row is not None:
-                _, score, part = metric.split("/", 2)
-                label = f"{score} (trivial)" if model == TRIVIAL else f"{model}: {score}"
-                labels[label] = family
-                cells[label, part] = row
-    sets = sorted({part for _, part in cells})
-    values = np.full((len(labels), len(sets)), np.nan)
+    for metric in metrics_of(summary, dataset, f"{measure}/"):
+        _, score, part = metric.split("/", 2)
+        for model, family in families.items():
+            if (row := summary.get((dataset, model, metric))) is not None:
+                trivial = model == TRIVIAL
+                lines = found.setdefault(TRIVIAL if trivial else score, {})
+                lines.setdefault((score if trivial else model, family), {})[part] = row
+    baselines = found.pop(TRIVIAL, {})
+    shown = {model for lines in found.values() for model, _ in lines}
+    rows = [(model, family) for model, family in families.items() if model in shown]
+    panels = {score: {key: lines.get(key, {}) for key in rows} for score, lines in found.items() if lines}
+    panels |= {BASELINES: baselines} if baselines else {}
+    sets = sorted({part for lines in panels.values() for row in lines.values() for part in row})
+    return [matrix(name, sets, lines) for name, lines in panels.items()]
+
+
+def matrix(name: str, columns: Iterable[str], lines: Mapping[tuple[str, str], Mapping[str, Row]]) -> Row:
+    """Rows of the summary as a matrix with its half widths, by `(label, family)` and column."""
+    columns = list(columns)
+    values = np.full((len(lines), len(columns)), np.nan)
     halves = values.copy()
-    for i, label in enumerate(labels):
-        for j, part in enumerate(sets):
-            row = cells.get((label, part))
-            if row is not None:
-                values[i, j] = row["mean"]
-                halves[i, j] = np.nan if row["half_total"] is None else row["half_total"]
-    return list(labels.items()), sets, values, halves
+    for i, line in enumerate(lines.values()):
+        for j, column in enumerate(columns):
+            if column in line:
+                values[i, j] = line[column]["mean"]
+                half = line[column]["half_total"]
+                halves[i, j] = np.nan if half is None else half
+    return {"name": name, "rows": list(lines), "columns": columns, "values": values, "halves": halves}
+
+
+def classes(summary: Summary, dataset: str, models: Mapping[str, Mapping]) -> list[Row]:
+    """Per net with class-wise coverage a matrix of models by classes, as `areas` has them."""
+    nets: dict[str, dict[str, str]] = {}
+    for metric in metrics_of(summary, dataset, "coverage_"):
+        net, slash, label = metric.partition("/class-")
+        if slash:
+            nets.setdefault(net, {})[metric] = label
+    panels = []
+    for net, labels in nets.items():
+        lines = {
+            (model, about["family"]): row
+            for model, about in models.items()
+            if (row := {labels[m]: summary[dataset, model, m] for m in labels if (dataset, model, m) in summary})
+        }
+        panels.append(matrix(net, sorted(labels.values(), key=lambda label: (len(label), label)), lines))
+    return panels
 
 
 def coverage(cells: Iterable[Row]) -> dict[tuple[str, str], tuple[str, str]]:

@@ -17,7 +17,7 @@ def made(name, test=TEST, levels=17, **options):
 def test_shape_type_range_and_determinism(name, shape, levels):
     test = np.random.default_rng(0).integers(levels, size=shape, dtype=np.uint8)
     x = made(name, test, levels)
-    n = levels if name == "constant" else shape[0]
+    n = min(levels, shape[0]) if name == "constant" else shape[0]
     assert x.shape == (n, *shape[1:]) and x.dtype == np.uint8 and x.max() < levels
     assert (x == made(name, test, levels)).all()
 
@@ -36,10 +36,34 @@ def test_shuffle_permutes_each_image_in_its_own_way_and_channels_together():
 
 
 def test_constant_has_one_image_a_level():
-    """Repeated, they would count as more outliers than there are."""
+    """Repeated, they would count as more outliers than there are; fewer are evenly spaced from black to white."""
     x = made("constant")
     assert (x == x[:, :, :1, :1]).all()
     assert x[:, 0, 0, 0].tolist() == list(range(17))
+    assert made("constant", TEST[:5])[:, 0, 0, 0].tolist() == [0, 4, 8, 12, 16]
+
+
+def test_vflip_turns_rows_and_hflip_columns():
+    assert (made("vflip")[0, 0, 0] == TEST[0, 0, -1]).all()
+    assert (made("vflip", made("vflip")) == TEST).all()
+    turned = TEST.swapaxes(-1, -2)
+    assert (made("vflip", turned).swapaxes(-1, -2) == made("hflip")).all()
+
+
+def test_glyphs_are_distinct_letters_white_on_black_inside_the_image():
+    """The frame is black but where a large slanted letter touches it: at 28 x 28 in fewer than one image in ten."""
+    x = made("glyphs", np.zeros((300, 1, 28, 28), np.uint8), 256)
+    assert len(np.unique(x.reshape(300, -1), axis=0)) == 300
+    frame = np.ones((28, 28), bool)
+    frame[1:-1, 1:-1] = False
+    assert (x[:, 0, frame].max(1) > 0).mean() < 0.1
+    assert (x.max((1, 2, 3)) > 128).all() and 0.03 < (x > 128).mean() < 0.2
+    assert (x != made("glyphs", np.zeros((301, 1, 28, 28), np.uint8), 256)[:300]).sum() == 0
+
+
+def test_too_few_glyphs_are_refused():
+    with pytest.raises(ValueError, match=r"images of 3x3 have \d+ different glyphs; expected 9999"):
+        made("glyphs", np.zeros((9999, 1, 3, 3), np.uint8))
 
 
 @pytest.mark.parametrize("name", OUTLIERS)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from gm.densities.copula import Copula, log_normal
+from gm.densities.copula import ROWS, Copula, blockwise, log_normal
 from gm.rng import stream
 
 
@@ -33,6 +33,23 @@ def test_margins_are_the_smoothed_frequencies(levels):
     copula = tiny(levels)
     density = copula.log_prob(grid(levels, 200)).exp().reshape(levels, 200, levels * 200)
     assert torch.allclose(density.sum((1, 2)) / 200**2, copula.p[0], atol=4e-4)
+
+
+def test_margins_count_levels_of_each_pixel():
+    x = torch.randint(5, (40, 2, 3, 2), generator=stream("counts"))
+    p = Copula((2, 3, 2), 5, smoothing=0.5).estimate(x.to(torch.uint8)).p
+    for pixel, values in enumerate(x.flatten(1).T):
+        for level in range(5):
+            assert math.isclose(p[pixel, level], (int((values == level).sum()) + 0.5) / 42.5)
+
+
+def test_blocks_of_rows_are_put_together_in_order():
+    rows = torch.arange(14.0).reshape(7, 2)
+    assert torch.equal(blockwise(lambda r: r.sum(1), rows, 3), rows.sum(1))
+    assert blockwise(lambda r: r.sum(1), rows[:0], 3).shape == (0,)
+    copula, y = tiny(3), 3 * torch.rand(ROWS + 5, 1, 1, 2, generator=stream("blocks"), dtype=torch.float64)
+    assert torch.allclose(copula.log_prob(y)[-5:], copula.log_prob(y[-5:]), rtol=0, atol=1e-12)
+    assert torch.allclose(copula.unwhiten(copula.whiten(y)), y, rtol=0, atol=1e-12)
 
 
 def test_sampler_agrees_with_density():

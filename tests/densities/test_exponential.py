@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from gm.densities.exponential import CLIP, Exponential, certificate, draw_moments, score_matching, soul
+from gm.densities.exponential import CLIP, Exponential, certificate, draw_moments, soul
+from gm.densities.score_matching import score_matching
 from gm.rng import stream
 
 
@@ -78,6 +79,22 @@ def test_score_matching_of_a_linear_statistic_is_the_shrunk_mean():
     w = torch.randn(200, 3, generator=stream("linear")) + 0.7
     found = score_matching(Linear(w.mean(0)).moments, w, noise=0.6, generator=stream("pairs"))
     assert torch.allclose(found, -0.8 * w.mean(0), atol=1e-4)
+
+
+def test_score_matching_along_random_directions():
+    """J J' from 64 directions a row is that of all axes up to noise; 6,000 draws, tolerance 0.15, rate 1e-3."""
+    tilt, _ = known_tilt("sliced")
+    generator = stream("sliced draws")
+    w = rejected(tilt, 6000, generator)
+    found = score_matching(tilt.moments, w, noise=0.1, batch=3000, probes=64, generator=generator)
+    assert torch.allclose(found, tilt.multiplier, atol=0.15)
+
+
+def test_random_directions_leave_the_mean_exact():
+    """With T = w - m, J = I: only (J v)(J v)' is random; 400 x 50 x 2 directions, 5 errors of 0.7 %, rate 1e-5."""
+    w = torch.randn(400, 3, generator=stream("linear")) + 0.7
+    found = score_matching(Linear(w.mean(0)).moments, w, noise=0.6, probes=50, generator=stream("pairs"))
+    assert torch.allclose(found, -0.8 * w.mean(0), rtol=0.04, atol=0.01)
 
 
 def test_soul_reaches_the_closed_form_and_its_log_z():

@@ -43,6 +43,16 @@ def test_density_integrates_to_one():
     assert abs(mass / math.exp(0.25 / 2) - 1) < 1e-3
 
 
+def test_score_norm_of_a_linear_tilt():
+    """p is N(-a, I) in w, whose score is -(w + a)."""
+    a = torch.tensor([1.0, -0.5, 0.0, 0.75])
+    tilted = Tilted(reference(4), Linear(a))
+    y = 3 * torch.rand(6, 1, 1, 4, generator=stream("rows"))
+    expected = (tilted.reference.whiten(y) + a).norm(dim=1)
+    with torch.no_grad():
+        assert torch.allclose(tilted.score_norm(y), expected, rtol=1e-5)
+
+
 def test_annealed_draws_follow_the_target():
     """Mean and variance of 2,000 draws of N(-a, I) within five standard errors; false-alarm rate below 1e-5.
 

@@ -1,4 +1,4 @@
-"""The kernel distance against loops, its null mean and its jackknife."""
+"""The kernel distance against loops, torchmetrics, its null mean and its jackknife."""
 
 import numpy as np
 import pytest
@@ -25,6 +25,14 @@ def test_equals_the_definition_and_its_jackknife():
     without_y = np.array([naive(x, np.delete(y, i, 0)) for i in range(9)])
     assert value == pytest.approx(naive(x, y), rel=1e-12)
     assert se == pytest.approx(np.sqrt(11 * without_x.var() + 8 * without_y.var()), rel=1e-10)
+
+
+@pytest.mark.slow  # its import takes seconds
+def test_equals_torchmetrics():
+    torch, kid_module = pytest.importorskip("torch"), pytest.importorskip("torchmetrics.image.kid")
+    x, y = np.random.default_rng(3).normal(size=(2, 80, 32))
+    expected = kid_module.poly_mmd(torch.from_numpy(x), torch.from_numpy(y + 0.2), degree=3, gamma=None, coef=1.0)
+    assert kid(x, y + 0.2)[0] == pytest.approx(float(expected), rel=1e-12)
 
 
 def test_blocks_change_nothing(monkeypatch):

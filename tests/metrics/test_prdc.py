@@ -1,8 +1,11 @@
-"""Precision, recall, density and coverage against loops and the expected values of equal distributions."""
+"""Precision, recall, density, coverage against loops, another package and the expected values of equal laws."""
+
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from gm.metrics import prdc as module
 from gm.metrics.prdc import expected_coverage, prdc
 
 
@@ -29,6 +32,70 @@ def test_equals_the_definition(shift):
     real, fake = rng.normal(size=(25, 2)), rng.normal(size=(20, 2)) + shift
     found = {name: value for name, (value, _) in prdc(real, fake, k_manifold=2, k_ball=3).items()}
     assert found == pytest.approx(naive(real, fake, 2, 3), abs=1e-12)
+
+
+@pytest.mark.parametrize("n, m, d, k", [(300, 260, 3, 5), (200, 400, 64, 3)])
+def test_equals_the_package_of_its_authors(n, m, d, k):
+    """Which counts `<` the radius where this counts `<=`: the same for continuous features."""
+    package = pytest.importorskip("prdc")
+    rng = np.random.default_rng(3)
+    real, fake = rng.normal(size=(n, d)), 1.1 * rng.normal(size=(m, d)) + 0.1
+    expected = package.compute_prdc(real_features=real, fake_features=fake, nearest_k=k)
+    found = {name: value for name, (value, _) in prdc(real, fake, k_manifold=k, k_ball=k).items()}
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    rng = np.random.default_rng(4)
+    real, fake, label = rng.normal(size=(50, 3)), rng.normal(size=(60, 3)), np.arange(50) % 3
+    whole = prdc(real, fake, label=label)
+    monkeypatch.setattr(module, "BLOCK", 7)
+    assert prdc(real, fake, label=label) == whole
+
+
+def test_coverage_of_a_class_by_the_definition():
+    """Radii among all real rows; the classes' coverages average to that of all; a class of one row gives no row."""
+    rng = np.random.default_rng(5)
+    real, fake, label = rng.normal(size=(31, 2)), rng.normal(size=(20, 2)) + 0.8, np.arange(31) % 3
+    label[30] = 7
+    found = prdc(real, fake, label=label)
+    distance = np.linalg.norm(real[:, None] - real[None], axis=2)
+    held = np.linalg.norm(real[:, None] - fake[None], axis=2) <= np.sort(distance, axis=1)[:, 5:6]
+    for c in range(3):
+        assert found[f"coverage/class-{c}"][0] == pytest.approx(held[label == c].any(1).mean(), abs=1e-12)
+    assert held.any(1).mean() == pytest.approx(found["coverage"][0], abs=1e-12)
+    assert "coverage/class-7" not in found
+    assert prdc(real, fake) == {name: value for name, value in found.items() if "/" not in name}
+
+
+def test_a_class_that_is_not_drawn_is_not_covered():
+    rng = np.random.default_rng(6)
+    label = np.arange(200) % 2
+    real, fake = rng.normal(size=(200, 4)) + 20 * label[:, None], rng.normal(size=(200, 4))
+    found = prdc(real, fake, label=label)
+    assert found["coverage/class-0"][0] > 0.9 and found["coverage/class-1"] == (0.0, 0.0)
+
+
+def test_error_of_the_coverage_is_that_of_the_definition():
+    """Rows and columns of the table of who covers whom, as they are."""
+    rng = np.random.default_rng(7)
+    real, fake = rng.normal(size=(40, 2)), rng.normal(size=(30, 2)) + 0.5
+    distance = np.linalg.norm(real[:, None] - real[None], axis=2)
+    held = np.linalg.norm(real[:, None] - fake[None], axis=2) <= np.sort(distance, axis=1)[:, 5:6]
+    without = [np.delete(held, j, 1).any(1).mean() for j in range(30)]
+    expected = np.sqrt(held.any(1).var(ddof=1) / 40 + 29**2 / 30 * np.var(without, ddof=1) * (30 / 29) ** 2)
+    assert prdc(real, fake)["coverage"][1] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.slow
+def test_memory_is_a_tenth_of_one_matrix_of_distances():
+    """At n = 10,000 that matrix takes 0.8 GB."""
+    x, y = np.random.default_rng(8).normal(size=(2, 10_000, 64))
+    tracemalloc.start()
+    prdc(x, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000**2 * 8 / 10
 
 
 def test_expected_values_of_equal_distributions():

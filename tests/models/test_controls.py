@@ -68,6 +68,20 @@ def test_ppca_is_the_maximum_likelihood_gaussian(components: int) -> None:
     np.testing.assert_allclose(bounds.lower.numpy(), expected, rtol=1e-9)
 
 
+def test_all_components_are_the_full_covariance() -> None:
+    """components = -1: density of scipy's Gaussian with the data's covariance and 1/12."""
+    from scipy.stats import multivariate_normal
+
+    event = Event((1, 3, 4), 9)
+    train, valid = images(300, event), images(80, event, 1)
+    model = PPCA(event, components=-1)
+    assert model.fit(train, valid, generator=stream(0), log=quiet).facts["components"] == 11
+    x, y = train.x.flatten(1).double().numpy(), valid.x + torch.rand(valid.x.shape, generator=stream(2))
+    expected = multivariate_normal(x.mean(0) + 0.5, np.cov(x.T, bias=True) + np.eye(12) / 12)
+    found = model.bounds(y, generator=stream(3)).lower.numpy()
+    np.testing.assert_allclose(found, expected.logpdf(y.flatten(1).double().numpy()), rtol=1e-9)
+
+
 def test_ppca_chooses_by_expected_validation_likelihood() -> None:
     """The recorded curve is the mean over u of the Gaussian's density: 400 draws of u agree within 4 errors (6e-5)."""
     event = Event((1, 2, 3), 5)
@@ -133,6 +147,26 @@ def test_mixture_with_one_component_is_the_smoothed_margin() -> None:
     torch.testing.assert_close(model.log_table.exp().reshape(2, 3), expected)
 
 
+def test_em_is_that_of_dense_indicators_and_stops_at_its_fixed_point() -> None:
+    """The sparse steps against the same equations on one-hot arrays, from the same start, run far past the end."""
+    event = Event((1, 2, 2), 4)
+    data = images(80, event)
+    model = Mixture(event, components=[3], smoothing=[0.5], floor=1.0)
+    history = model.fit(data, data, generator=stream(0), log=quiet, iterations=2000, restarts=1)
+    assert history.evals["density"] < 80 * 3 * 2000
+    x = torch.nn.functional.one_hot(data.x.long().flatten(1), 4).double()
+    prior = 0.5 * (x.sum(0) + 1 / 4) / 81
+    table = x[torch.randint(80, (3,), generator=stream(0))] + prior
+    weight = torch.full((3,), 1 / 3, dtype=torch.float64)
+    for _ in range(2000):
+        log_p = (table / table.sum(-1, keepdim=True)).log()
+        r = (torch.einsum("ijl,kjl->ik", x, log_p) + weight.log()).softmax(1)
+        weight, table = (r.sum(0) + 1) / 83, torch.einsum("ik,ijl->kjl", r, x) + prior
+    torch.testing.assert_close(model.log_weight.exp(), weight, rtol=1e-8, atol=1e-10)
+    expected = (table / table.sum(-1, keepdim=True)).log().flatten(1)
+    torch.testing.assert_close(model.log_table, expected, rtol=1e-8, atol=1e-8)
+
+
 def test_em_never_lowers_its_objective() -> None:
     """The training mass rises with the number of steps, up to the prior's pull, which is weak here."""
     event = Event((1, 4, 4), 5)
@@ -151,7 +185,7 @@ def test_density_of_a_row_ignores_its_batch_and_same_seed_gives_same_bytes(model
     model.fit(data, data, generator=stream(0), log=quiet)
     y = data.x + torch.rand(data.x.shape, generator=stream(1))
     whole = model.bounds(y, generator=stream(2)).lower
-    assert torch.equal(whole[7:8], model.bounds(y[7:8], generator=stream(2)).lower)
+    torch.testing.assert_close(whole[7:8], model.bounds(y[7:8], generator=stream(2)).lower, rtol=1e-12, atol=1e-10)
     again = type(model)(model.event, **({"components": [4]} if isinstance(model, Mixture) else {}))
     again.fit(data, data, generator=stream(0), log=quiet)
     assert all(torch.equal(a, b) for a, b in zip(model.buffers(), again.buffers(), strict=True))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gm.model import Diverged, Event, Split
-from gm.models.ebm import EBM
+from gm.models.ebm import EBM, Energy
 from gm.rng import seed_of, stream
 
 CHEAP = {"steps": 40, "batch": 64, "checks": 2}
@@ -44,6 +44,22 @@ def test_bounds_enclose_the_density_by_quadrature():
     assert -bounds.shared[1] - 1e-3 <= log_z <= -bounds.shared[0] + 1e-3
     scores = model.outlier_scores(y[:5], bounds, generator=stream("outliers"))
     assert torch.equal(scores["tilt"], model.density.energy(y[:5]))
+    assert torch.equal(scores["score_norm"], model.density.score_norm(y[:5]))
+
+
+def test_a_convolutional_energy_is_row_wise_and_grows_linearly():
+    """f(w), from z = L w: doubling a far point doubles f; a row is itself in any batch."""
+    torch.manual_seed(seed_of("initialise"))
+    energy = Energy((2, 9, 8), 16, (4, 6))
+    energy.factor = 0.5 * torch.eye(144)
+    w = torch.randn(5, 144, generator=stream("w"))
+    z = (0.5 * w).reshape(5, 2, 9, 8)
+    with torch.no_grad():
+        assert torch.allclose(energy(w), energy.layers(energy.convolutions(z).flatten(1))[:, 0])
+        assert torch.allclose(energy(w)[2:3], energy(w[2:3]), atol=1e-5)
+        assert torch.allclose(energy(2e4 * w) / energy(1e4 * w), torch.tensor(2.0), rtol=1e-2)
+    with pytest.raises(ValueError, match="2 convolutions halve 2 x 9 pixels to nothing"):
+        Energy((1, 2, 9), 16, (4, 6))
 
 
 def test_fit_and_samples_repeat():

@@ -70,7 +70,7 @@ def test_samples_and_bounds(model_and_history):
     assert x.shape == (9, *SHAPE) and x.dtype == torch.int64 and x.min() >= 0 and x.max() < LEVELS
     _, bounds, scores = score(model)
     assert (bounds.lower <= bounds.upper).all() and bounds.kinds == ("heuristic", "certified")
-    assert set(scores) == {"nll", "tilt", "score_statistic"} and scores["score_statistic"].min() >= 0
+    assert set(scores) == {"nll", "tilt", "score_norm", "score_statistic"} and scores["score_statistic"].min() >= 0
 
 
 def test_bounds_bracket_importance_sampling(model_and_history):

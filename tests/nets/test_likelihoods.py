@@ -1,7 +1,9 @@
+import math
+
 import pytest
 import torch
 
-from gm.nets.likelihoods import Bernoulli, DiscretisedLogistic, likelihood
+from gm.nets.likelihoods import Bernoulli, DiscretisedLogistic, Normal, likelihood
 
 
 def outputs_for(family: Bernoulli | DiscretisedLogistic, rows: int, *, scale: float) -> torch.Tensor:
@@ -47,3 +49,45 @@ def test_samples_follow_the_mass(levels: int, components: int) -> None:
     mass = torch.cat([family.log_prob(torch.full((1, 1), k), outputs).exp() for k in range(levels)])
     count = torch.bincount(x.flatten(), minlength=levels)
     assert ((count - 20000 * mass).square() / (20000 * mass)).sum() < 23.6
+
+
+def test_normal_samples_are_the_floor_of_its_draws() -> None:
+    """Frequencies of 20000 draws against the Gaussian's masses between levels, tails at the edges; chi-squared below
+    its 1 - 1e-4 quantile at 4 degrees of freedom, 23.6."""
+    family = Normal(5)
+    outputs = torch.tensor([[0.15, -0.8]], dtype=torch.float64)
+    x = family.sample(outputs.expand(20000, -1), generator=torch.Generator().manual_seed(1))
+    edges = (2 * torch.arange(1, 5, dtype=torch.float64) / 5 - 1 - 0.15) / math.exp(-0.8)
+    cdf = torch.cat([torch.zeros(1), torch.special.ndtr(edges), torch.ones(1)])
+    mass, count = cdf.diff(), torch.bincount(x.flatten(), minlength=5)
+    assert ((count - 20000 * mass).square() / (20000 * mass)).sum() < 23.6
+
+
+def test_normal_sees_uniform_noise() -> None:
+    """y = x + u: floor(y) is x, and the mean and variance of u are within 5 standard errors (6e-7 each)."""
+    x = torch.arange(5).repeat(4000)
+    y = Normal(5).dequantise(x, generator=torch.Generator().manual_seed(0)).double()
+    assert torch.equal(y.floor(), x.double()) and torch.equal(Normal(5).observe(y), y)
+    u = y - x
+    assert abs(float(u.mean()) - 0.5) < 5 * math.sqrt(1 / 12 / 20000)
+    assert abs(float(u.var()) - 1 / 12) < 5 * math.sqrt(1 / 180 / 20000)
+
+
+@pytest.mark.parametrize("levels", [2, 5])
+def test_a_mass_sees_integers(levels: int) -> None:
+    family = likelihood(levels)
+    x = torch.arange(levels)
+    assert torch.equal(family.dequantise(x, generator=torch.Generator()), x)
+    assert torch.equal(family.observe(x + 0.75), x.float())
+
+
+def test_a_shared_scale_is_that_scale_for_every_pixel() -> None:
+    location = torch.randn(7, 4, generator=torch.Generator().manual_seed(0))
+    x = torch.randint(9, (7, 4), generator=torch.Generator().manual_seed(1))
+    scale = torch.full((7, 1), -0.7)
+    for one, each in ((Normal(9, shared=True), Normal(9)), (likelihood(9, shared=True), likelihood(9))):
+        found = one.log_prob(x, torch.cat([location, scale], 1))
+        torch.testing.assert_close(found, each.log_prob(x, torch.cat([location, scale.expand(7, 4)], 1)))
+        assert one.outputs == 1 and each.outputs == 2
+    with pytest.raises(ValueError, match="expected 1"):
+        likelihood(9, components=2, shared=True)

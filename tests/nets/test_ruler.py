@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from gm.nets.ruler import fit, restore
+from gm.nets.ruler import NETS, embed, fit, restore
 
 
 def blobs(n, classes=3, seed=0):
@@ -22,6 +22,10 @@ def fitted(seed=0, **options):
     return fit(*blobs(240), 17, generator=torch.Generator().manual_seed(seed), **options)
 
 
+def features_of(ruler, x):
+    return {net: embed(x, ruler.features(net)) for net in NETS}
+
+
 @pytest.fixture(scope="module")
 def ruler():
     return fitted()
@@ -29,10 +33,11 @@ def ruler():
 
 def test_features(ruler):
     x, _ = blobs(300, seed=1)
-    features = ruler.embed(x)
+    features = features_of(ruler, x)
     assert {net: f.shape[1] for net, f in features.items()} == {"cnn": 64, "pca": 32, "random": 64}
+    assert {net: f.dtype for net, f in features.items() if f.dtype != torch.float32} == {"pca": torch.float64}
     for net, f in features.items():
-        assert f.dtype == torch.float64 and f.isfinite().all()
+        assert f.isfinite().all() and len(f) == 300
         assert np.linalg.matrix_rank(np.cov(f[:250].numpy(), rowvar=False)) == f.shape[1], net
 
 
@@ -49,9 +54,31 @@ def test_same_generator_same_bytes(ruler):
 def test_restored_from_its_tensors(ruler):
     again = restore(load(save(ruler.state_dict())))
     x, _ = blobs(20, seed=3)
-    for net, f in ruler.embed(x).items():
-        assert torch.equal(again.embed(x)[net], f), net
+    for net, f in features_of(ruler, x).items():
+        assert torch.equal(features_of(again, x)[net], f), net
+    assert int(again.levels) == 17
     assert torch.equal(again.classify(x), ruler.classify(x))
+
+
+def test_blocks_change_nothing(ruler):
+    x, _ = blobs(150, seed=3)
+    for net in NETS:
+        whole = embed(x, ruler.features(net), block=150)
+        np.testing.assert_allclose(embed(x, ruler.features(net), block=7), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_a_net_that_is_not_wanted_moves_no_other(ruler):
+    x, _ = blobs(20, seed=3)
+    fewer = features_of(fitted(nets=["random"]), x)
+    for net, f in features_of(ruler, x).items():
+        assert torch.equal(fewer[net], f) == (net != "cnn"), net
+
+
+def test_steps_end_the_training_wherever_they_fall():
+    """6 steps make an epoch: 9 of them are as many as one and a half epochs of a longer training with that end."""
+    assert save(fitted(steps=36).state_dict()) == save(fitted().state_dict())
+    assert save(fitted(steps=9).state_dict()) == save(fitted(epochs=40, steps=9).state_dict())
+    assert save(fitted(steps=9).state_dict()) != save(fitted(epochs=1).state_dict())
 
 
 def test_reads_the_labels_of_odd_positions_only(ruler):
@@ -64,7 +91,7 @@ def test_reads_the_labels_of_odd_positions_only(ruler):
 def test_components_are_principal(ruler):
     x, _ = blobs(240)
     flat = x.flatten(1).double() / 16
-    features = ruler.embed(x)["pca"]
+    features = features_of(ruler, x)["pca"]
     variances = torch.linalg.eigvalsh(torch.cov(flat.T)).flip(0)[:32]
     assert torch.allclose(torch.cov(features.T), torch.diag(variances), atol=1e-6)
     assert torch.allclose(features.mean(0), torch.zeros(32, dtype=torch.float64), atol=1e-6)
@@ -80,6 +107,6 @@ def test_global_random_state_decides_nothing():
 def test_other_events():
     x = torch.randint(256, (60, 3, 28, 20), generator=torch.Generator().manual_seed(0))
     ruler = fit(x, torch.arange(60) % 2, 256, generator=torch.Generator().manual_seed(0), epochs=1)
-    assert ruler.embed(x)["cnn"].shape == (60, 64)
+    assert features_of(ruler, x)["cnn"].shape == (60, 64)
     with pytest.raises(ValueError, match=r"expected \[N, C, H, W\] with \[3, 28, 20\]"):
-        ruler.embed(x[:, :1])
+        features_of(ruler, x[:, :1])

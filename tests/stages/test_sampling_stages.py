@@ -126,7 +126,7 @@ def test_the_verbs_in_a_row_leave_rows_for_every_member(tmp_path):
         seed=0,
         weights=path("model.safetensors"),
         metrics=path("metrics.csv"),
-        items=path("items.npz"),
+        per_item=path("items.npz"),
         **arrays,
     )
     rows = {row["metric"]: row for row in io.read_rows(path("metrics.csv"))}

@@ -14,7 +14,7 @@ rule evaluate:
         ],
     output:
         metrics=f"{RUN}/metrics.csv",
-        items=f"{RUN}/items.npz",
+        per_item=f"{RUN}/items.npz",
         record=f"{RUN}/metrics.json",
     log:
         f"{RUN}/evaluate.log",
@@ -24,5 +24,5 @@ rule evaluate:
     shell:
         "gm evaluate --data {input.data} --ruler {input.ruler} --weights {input.weights}"
         " --samples {input.samples} --scores {input.scores} --features {input.features}"
-        " --metrics {output.metrics} --items {output.items} --seed {wildcards.seed}"
+        " --metrics {output.metrics} --per_item {output.per_item} --seed {wildcards.seed}"
         " --spec {params.spec:q} --code {params.code} > {log} 2>&1"

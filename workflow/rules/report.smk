@@ -4,9 +4,21 @@ CATEGORIES = {
         "samples": "Samples",
         "likelihood": "Likelihood",
         "ladder": "Likelihood",
+        "observation": "Likelihood",
         "fidelity": "Fidelity",
+        "extrapolation": "Fidelity",
+        "diversity": "Fidelity",
+        "classes": "Fidelity",
+        "ranks": "Fidelity",
+        "agreement": "Fidelity",
         "roc": "Outliers",
         "auroc": "Outliers",
+        "scores": "Outliers",
+        "distances": "Memorisation",
+        "membership": "Privacy",
+        "leakage": "Privacy",
+        "plane": "Privacy",
+        "augmentation": "Use",
         "training": "Training",
         "cost": "Cost",
     },
@@ -22,8 +34,7 @@ CATEGORIES = {
     },
 }
 TABLES = ["summary", "paired", "checks", "status", "cost"]
-if PLAN.judges == "targets":
-    TABLES += ["pooled", "scaling"]
+TABLES += ["pooled", "scaling"] if PLAN.judges == "targets" else ["ranks"]
 
 
 rule report:

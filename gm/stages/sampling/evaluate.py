@@ -31,7 +31,7 @@ def run(
     scores: Input,
     features: Input,
     metrics: Output,
-    items: Output,
+    per_item: Output,
     *,
     spec: dict,
     failure: tuple[str, str],
@@ -51,7 +51,7 @@ def run(
             rows += [row | {"metric": f"{row['metric']}/{member}" if member else row["metric"]} for row in found]
         rows += failures(artefacts)
     rows += counted(artefacts)
-    io.write_arrays(items, {})
+    io.write_arrays(per_item, {})
     io.write_rows(metrics, COLUMNS, ({"status": status} | row for row in rows))
     return Outcome()
 

@@ -1,6 +1,14 @@
-"""Outlier detection from scores (higher = more outlying), with errors, and trivial scores from pixels.
+"""How well a score tells outliers from inliers (higher = more outlying), with errors in closed form.
 
-Nothing is ever flipped: a score that ranks outliers below inliers keeps its AUROC below one half.
+Nothing is ever flipped: a score that ranks outliers below inliers keeps its AUROC below one half. The names of others:
+
+    here        what it is                                                   elsewhere
+    `aupr`      average precision, outliers positive                         AUPR-out, AUPR-error
+    `auprin`    average precision, inliers positive                          AUPR-in, AUPR-success
+    `fpr95`     outliers missed where 95 % of the inliers are kept           FPR at 95 % TPR, inliers positive
+    `fpr95out`  inliers flagged where 95 % of the outliers are found         FPR at 95 % TPR, outliers positive
+
+Libraries print either of the last two as FPR95; they are different numbers.
 
 Sets are `aligned` when outlier i is a transform of inlier i (a mirrored test image): the image is then what was drawn,
 and errors are over images, not over inliers and outliers apart. Errors are to be read as a 95 % interval, the value
@@ -9,12 +17,9 @@ $b_k = 1 - 0.05^{1/k}$, about 3/k, has a half width of b_k at least. That is the
 that come out the other way when none of k independent ones did.
 """
 
-import zlib
-
 import numpy as np
 from numpy import ndarray
-
-from gm.metrics.memorisation import nearest
+from scipy.special import betainc
 
 NORMAL = 1.959963984540054
 
@@ -101,30 +106,19 @@ def auroc_difference(
     return value, max(error, (1 + abs(value)) * share / NORMAL) if gap < share else error
 
 
-def resampling(
-    n: int, m: int, *, rng: np.random.Generator, replicates: int = 200, aligned: bool = False
-) -> tuple[ndarray, ndarray]:
-    """Bootstrap multiplicities `[replicates, n]` and `[replicates, m]` of n inliers and m outliers.
+def aupr(inlier: ndarray, outlier: ndarray, *, aligned: bool = False) -> tuple[float, float]:
+    r"""Average precision with outliers as the positive class, `aupr`.
 
-    One pair serves all scores of the same images, which makes their bootstrap errors paired. Aligned sets share
-    theirs: an inlier and its transform are drawn together.
+    $$ \sum_t (R_t - R_{t-1})\,P_t = \frac1m \sum_j \frac{A_j}{A_j + B_j} $$
 
-    Raises:
-        ValueError: if aligned sets differ in number.
-    """
-    if aligned:
-        _paired(n, m)
-        return (rng.multinomial(n, np.full(n, 1 / n), replicates),) * 2
-    return tuple(rng.multinomial(size, np.full(size, 1 / size), replicates) for size in (n, m))
+    over the distinct scores t from the highest down, without interpolation; A_j outliers and B_j inliers score at least
+    as high as outlier j. Chance level is m / (n + m). The standard error is the infinitesimal jackknife's, from the
+    influence of an inlier at x and of an outlier at y (whose own precision is a),
 
+    $$ -\frac{n}{m} \sum_{s_j \le x} \frac{A_j}{(A_j + B_j)^2}, \qquad
+       a(y) + \sum_{s_j \le y} \frac{B_j}{(A_j + B_j)^2} $$
 
-def aupr(inlier: ndarray, outlier: ndarray, *, weights: tuple[ndarray, ndarray]) -> tuple[float, float]:
-    r"""Average precision with outliers as the positive class.
-
-    $$ \sum_t (R_t - R_{t-1})\,P_t $$
-
-    over the distinct scores t from the highest down, without interpolation. Chance level is m / (n + m). The
-    standard error is the bootstrap's, over what `weights` draws. At 1 no resample differs; then the 95 % interval
+    whose variances count as those of the placements in `auroc`. It vanishes at 1; there the 95 % interval
     reaches down to the lower average precision of two laws that such scores just do not refute, with c = n / m: a
     share b_n of inliers above all outliers, or a share b_m of outliers below all inliers,
 
@@ -132,90 +126,118 @@ def aupr(inlier: ndarray, outlier: ndarray, *, weights: tuple[ndarray, ndarray])
 
     and it is no narrower at a value above that.
 
+    References:
+        The Jackknife, the Bootstrap and Other Resampling Plans (Efron, 1982), chapter 6.
+        The Relationship between Precision-Recall and ROC Curves (Davis & Goadrich, 2006).
+
     Arguments:
         inlier: scores of inliers, `[n]`.
         outlier: scores of outliers, `[m]`.
-        weights: multiplicities from `resampling`.
+        aligned: whether outlier i is a transform of inlier i.
 
     Returns:
         The average precision and its standard error.
 
     Raises:
-        ValueError: if a score is NaN, or there are fewer than two of either.
+        ValueError: if a score is NaN, there are fewer than two of either, or aligned sets differ in number.
+
+    Example:
+        >>> import numpy as np
+        >>> round(aupr(np.array([0.0, 2.0]), np.array([1.0, 3.0]))[0], 4)
+        0.8333
     """
     inlier, outlier = _checked(inlier, outlier)
-    value = _average_precision(inlier, outlier, np.ones((1, len(inlier))), np.ones((1, len(outlier))))
-    error = _average_precision(inlier, outlier, *weights).std(ddof=1)
-    c, high, low = len(inlier) / len(outlier), _unseen(len(inlier)), _unseen(len(outlier))
+    n, m = len(inlier), len(outlier)
+    ordered = np.sort(outlier)
+    found = m - np.searchsorted(ordered, ordered, "left")
+    false = n - np.searchsorted(np.sort(inlier), ordered, "left")
+    flagged = found + false
+    value = float((found / flagged).mean())
+    of_inlier = -n / m * _up_to(inlier, ordered, found / flagged**2)
+    own = (found / flagged)[np.searchsorted(ordered, outlier)]
+    of_outlier = own + _up_to(outlier, ordered, false / flagged**2)
+    c, high, low = n / m, _unseen(n), _unseen(m)
     loss = max(c * high * np.log1p(1 / (c * high)), c * np.log((1 + c) / (1 + c - low)))
-    return float(value[0]), _at_least(error, 1 - value[0], loss)
+    return value, _at_least(_spread(of_inlier, of_outlier, aligned), 1 - value, loss)
 
 
-def fpr95(inlier: ndarray, outlier: ndarray, *, weights: tuple[ndarray, ndarray]) -> tuple[float, float]:
-    r"""Fraction of outliers *missed* at the threshold that keeps 95 % of the inliers; lower is better.
+def auprin(inlier: ndarray, outlier: ndarray, *, aligned: bool = False) -> tuple[float, float]:
+    """Average precision with inliers as the positive class, `auprin`: `aupr` of the sets exchanged and negated.
 
-    $$ \frac1m \#\{j : s_j \le t\}, \qquad t = \min\{s_i : \#\{i' : s_{i'} \le s_i\} \ge 0.95\,n\} $$
+    Chance level is n / (n + m). Arguments, result and errors are those of `aupr`.
 
-    With inliers as the positive class this is the false positive rate at a true positive rate of 95 %. Some
-    libraries print under the same name the fraction of inliers flagged where 95 % of the outliers are found;
-    that is another number. The standard error is the bootstrap's, over what `weights` draws, threshold included.
-    A fraction nearer to 0 or 1 than b_m, m being the number of outliers, has a half width of at least that.
+    Example:
+        >>> import numpy as np
+        >>> auprin(np.array([0.0, 1.0]), np.array([2.0, 3.0]))[0]
+        1.0
+    """
+    return aupr(-np.asarray(outlier), -np.asarray(inlier), aligned=aligned)
 
-    Reference:
-        A Baseline for Detecting Misclassified and Out-of-Distribution Examples in Neural Networks (Hendrycks
-        & Gimpel, 2017); Enhancing the Reliability of Out-of-distribution Image Detection in Neural Networks
-        (Liang, Li & Srikant, 2018).
+
+def fpr95(inlier: ndarray, outlier: ndarray, *, aligned: bool = False) -> tuple[float, float]:
+    r"""Fraction of outliers *missed* at the threshold that keeps 95 % of the inliers, `fpr95`; lower is better.
+
+    $$ M(t) = \frac1m \#\{j : s_j \le t\}, \qquad t = s_{(k)}, \quad k = \lceil 0.95\,n \rceil $$
+
+    With inliers as the positive class this is the false positive rate at a true positive rate of 95 %. The standard
+    error is the bootstrap's, threshold included, without drawing: a resample of the inliers has its threshold at or
+    below the i-th smallest score when k or more of n draws fall on the i smallest, so that
+
+    $$ \Pr(t^* \le s_{(i)}) = I_{i/n}(k, n - k + 1), \qquad
+       \mathrm{Var} = \mathrm{Var}\,M(t^*) + \mathrm{E}\,\frac{M(t^*)(1 - M(t^*))}{m} = a^2 + b^2 $$
+
+    For aligned sets the two parts go together: $a^2 + b^2 - 2 \rho a b$, to first order in 1/n, where rho is the
+    correlation over images of being kept and of the transform being missed. A fraction nearer to 0 or 1 than b_m, m
+    being the number of outliers, has a half width of at least that.
+
+    References:
+        Enhancing the Reliability of Out-of-distribution Image Detection in Neural Networks (Liang, Li & Srikant, 2018).
+        The Jackknife, the Bootstrap and Other Resampling Plans (Efron, 1982), chapter 10.
 
     Arguments:
         inlier: scores of inliers, `[n]`.
         outlier: scores of outliers, `[m]`.
-        weights: multiplicities from `resampling`.
+        aligned: whether outlier i is a transform of inlier i.
 
     Returns:
         The fraction and its standard error.
 
     Raises:
-        ValueError: if a score is NaN, or there are fewer than two of either.
-    """
-    inlier, outlier = _checked(inlier, outlier)
-    value = _missed(inlier, outlier, np.ones((1, len(inlier))), np.ones((1, len(outlier))))
-    error = _missed(inlier, outlier, *weights).std(ddof=1)
-    return float(value[0]), _at_least(error, min(value[0], 1 - value[0]), _unseen(len(outlier)))
-
-
-def intensity(x: ndarray) -> ndarray:
-    """Mean pixel, `[N]`: brighter is scored as more outlying."""
-    return x.reshape(len(x), -1).mean(1)
-
-
-def png_length(x: ndarray) -> ndarray:
-    """Length in bytes of each image's PNG data stream, `[N]`: less compressible is scored as more outlying.
-
-    The stream is the image's scanlines, a byte a pixel, each after a filter byte 0 (none), deflated with
-    zlib's strategy for PNG (run lengths and Huffman codes). Unlike the default strategy it has no search
-    whose result depends on the build of zlib, so that lengths agree across machines. Headers, the same for
-    all, are left out.
-
-    Reference:
-        Input Complexity and Out-of-distribution Detection with Likelihood-based Generative Models (Serra et
-        al., 2020).
-
-    Arguments:
-        x: images, uint8, `[N, C, H, W]`.
+        ValueError: if a score is NaN, there are fewer than two of either, or aligned sets differ in number.
 
     Example:
         >>> import numpy as np
-        >>> noise = np.random.default_rng(0).integers(256, size=(1, 1, 8, 8), dtype=np.uint8)
-        >>> bool(png_length(noise) > png_length(np.zeros_like(noise)))
-        True
+        >>> fpr95(np.arange(100.0), np.array([50.0, 94.0, 95.0, 200.0]))[0]
+        0.5
     """
-    lines = np.pad(x.astype(np.uint8), [(0, 0), (0, 0), (0, 0), (1, 0)])
-    return np.array([_deflated(image.tobytes()) for image in lines], np.float64)
+    inlier, outlier = _checked(inlier, outlier)
+    n, m = len(inlier), len(outlier)
+    ordered, kept = np.sort(inlier), -(-95 * n // 100)
+    missed = np.searchsorted(np.sort(outlier), ordered, "right") / m
+    chance = np.diff(betainc(kept, n - kept + 1, np.arange(n + 1) / n))
+    threshold = np.sqrt(chance @ (missed - chance @ missed) ** 2)
+    count = np.sqrt(chance @ (missed * (1 - missed)) / m)
+    value, together = float(missed[kept - 1]), 0.0
+    if aligned:
+        _paired(n, m)
+        both = inlier <= ordered[kept - 1], outlier <= ordered[kept - 1]
+        together = np.corrcoef(both)[0, 1] if min(part.var() for part in both) > 0 else 0.0
+    error = np.sqrt(threshold**2 + count**2 - 2 * together * threshold * count)
+    return value, _at_least(error, min(value, 1 - value), _unseen(m))
 
 
-def pixel_scores(x: ndarray, train: ndarray) -> dict[str, ndarray]:
-    """Trivial scores `[N]` of images `[N, C, H, W]`: `intensity`, `png`, `pixel-nn` (distance to `train`)."""
-    return {"intensity": intensity(x), "png": png_length(x), "pixel-nn": nearest(x, train)}
+def fpr95out(inlier: ndarray, outlier: ndarray, *, aligned: bool = False) -> tuple[float, float]:
+    """Fraction of inliers *flagged* at the threshold that finds 95 % of the outliers, `fpr95out`; lower is better.
+
+    It is `fpr95` of the sets exchanged and negated, so that outliers are the positive class. Arguments, result and
+    errors are those of `fpr95`; a fraction nearer to 0 or 1 than b_n has a half width of at least that.
+
+    Example:
+        >>> import numpy as np
+        >>> fpr95out(np.array([0.0, 1.0, 2.0, 50.0]), np.arange(100.0))[0]
+        0.25
+    """
+    return fpr95(-np.asarray(outlier), -np.asarray(inlier), aligned=aligned)
 
 
 def _checked(inlier: ndarray, outlier: ndarray) -> tuple[ndarray, ndarray]:
@@ -259,35 +281,19 @@ def _below(score: ndarray, other: ndarray) -> ndarray:
 def _area(of_inlier: ndarray, of_outlier: ndarray, aligned: bool) -> tuple[float, float]:
     """Mean of the comparisons and its error, from integer ranks: equal ones cancel exactly."""
     n, m = len(of_inlier), len(of_outlier)
+    pairs = 2 * n * m
+    return float(of_outlier.sum() / pairs), _spread(n * of_inlier, m * of_outlier, aligned) / pairs
+
+
+def _spread(of_inlier: ndarray, of_outlier: ndarray, aligned: bool) -> float:
+    """Standard error of a mean over inliers plus a mean over outliers, or over pairs of them."""
+    n, m = len(of_inlier), len(of_outlier)
     if aligned:
         _paired(n, m)
-    value = float(of_outlier.sum() / (2 * n * m))
-    if aligned:
-        return value, float(np.sqrt(((of_inlier + of_outlier) / (2 * n)).var(ddof=1) / n))
-    of_inlier, of_outlier = of_inlier / (2 * m), of_outlier / (2 * n)
-    return value, float(np.sqrt(of_inlier.var(ddof=1) / n + of_outlier.var(ddof=1) / m))
+        return float(np.sqrt((of_inlier + of_outlier).var(ddof=1) / n))
+    return float(np.sqrt(of_inlier.var(ddof=1) / n + of_outlier.var(ddof=1) / m))
 
 
-def _average_precision(inlier: ndarray, outlier: ndarray, w_in: ndarray, w_out: ndarray) -> ndarray:
-    """Average precision `[R]` of weighted items, weights `[R, n]` and `[R, m]`."""
-    score = np.concatenate([inlier, outlier])
-    order = np.argsort(-score, kind="stable")
-    score = score[order]
-    last = np.append(np.flatnonzero(score[1:] != score[:-1]), len(score) - 1)
-    found = np.concatenate([np.zeros_like(w_in), w_out], 1)[:, order].cumsum(1)[:, last]
-    flagged = np.concatenate([w_in, w_out], 1)[:, order].cumsum(1)[:, last]
-    precision = found / np.maximum(flagged, 1)
-    return (np.diff(found, axis=1, prepend=0) * precision).sum(1) / found[:, -1]
-
-
-def _missed(inlier: ndarray, outlier: ndarray, w_in: ndarray, w_out: ndarray) -> ndarray:
-    """Weight of outliers at or below the threshold `[R]`."""
-    order = np.argsort(inlier, kind="stable")
-    kept = 100 * w_in[:, order].cumsum(1) >= 95 * len(inlier)
-    threshold = inlier[order][kept.argmax(1)]
-    return ((outlier <= threshold[:, None]) * w_out).sum(1) / len(outlier)
-
-
-def _deflated(content: bytes) -> int:
-    stream = zlib.compressobj(9, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
-    return len(stream.compress(content)) + len(stream.flush())
+def _up_to(score: ndarray, ordered: ndarray, summand: ndarray) -> ndarray:
+    """Sum of what stands beside the ordered scores up to each score."""
+    return np.append(0.0, summand.cumsum())[np.searchsorted(ordered, score, "right")]

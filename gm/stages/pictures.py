@@ -1,0 +1,167 @@
+"""The figures of a benchmark of images: which there are, and where they are written."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from gm import io
+from gm.figures import augmentation as draw_augmentation
+from gm.figures import captions, page, style
+from gm.figures import coverage as draw_coverage
+from gm.figures import extrapolation as draw_extrapolation
+from gm.figures import fidelity as draw_fidelity
+from gm.figures import heat as draw_heat
+from gm.figures import likelihood as draw_likelihood
+from gm.figures import observation as draw_observation
+from gm.figures import outliers as draw_outliers
+from gm.figures import privacy as draw_privacy
+from gm.figures import ranks as draw_ranks
+from gm.figures import samples as draw_samples
+from gm.figures import training as draw_training
+from gm.stages import panels
+from gm.stages.results import Row, Tree
+from gm.table import agreement, checks, curves, views
+from gm.table import panels as views_of
+
+LARGE = 250_000
+DISTANCES = ("FD_", "KID_")
+DIVERSITY = ("precision_", "recall_", "density_", "coverage_")
+LEAKAGE = (
+    ("mia_auc", "area under the ROC curve", 0.5),
+    ("mia_tpr@1%", "members found at 1 % of non-members flagged", 0.01),
+    ("mia_eps", "lower bound on ε (95 %)", 0.0),
+)
+# The attack of the plane is the first of these that a dataset has: named beforehand, not the one that finds most.
+DECLARED = ("domias", "nearest", "likelihood")
+
+Drawn = dict[str, Figure]
+
+
+def draw(
+    tree: Tree,
+    trivial: dict,
+    sums: checks.Summary,
+    pairs: list[Row],
+    ranked: list[Row],
+    cells: list[Row],
+    origin: str,
+) -> dict:
+    """Draw and write every figure; by dataset (empty for the whole benchmark) and name, its address for the page."""
+    pictures: dict[str, dict[str, str]] = {}
+    for name in captions.CAPTIONS:
+        (tree.root / "figures" / name).mkdir(parents=True, exist_ok=True)
+    with style.theme():
+        for dataset in ["", *tree.spec["datasets"]]:
+            if dataset:
+                drawn = figures_of(tree, dataset, trivial[dataset], sums, pairs)
+                if found := views_of.ranked(ranked, dataset, tree.models(dataset)):
+                    drawn["ranks"] = draw_ranks.ranks(found)
+            else:
+                drawn = whole(tree, sums, cells)
+            for name, figure in drawn.items():
+                title = " ".join(filter(None, (tree.spec["benchmark"], dataset, name)))
+                formats = style.save(figure, title, origin)
+                for kind, content in formats.items():
+                    path = tree.root / "figures" / name / f"{dataset or 'all'}.{kind}"
+                    io.save_with(lambda target, content=content: target.write_bytes(content), path)
+                kind = "svg" if len(formats["svg"]) < LARGE else "png"
+                pictures.setdefault(dataset, {})[name] = page.picture(formats[kind], kind)
+    return pictures
+
+
+def whole(tree: Tree, sums: checks.Summary, cells: list[Row]) -> Drawn:
+    """The figures of the whole benchmark."""
+    families = [(model, about["family"]) for model, about in tree.spec["models"].items()]
+    drawn = {"coverage": draw_coverage.coverage(families, tree.spec["datasets"], views.coverage(cells))}
+    if found := views_of.observation(sums, {dataset: tree.models(dataset) for dataset in tree.spec["datasets"]}):
+        drawn["observation"] = draw_observation.observation(found)
+    return drawn
+
+
+def figures_of(tree: Tree, dataset: str, trivial: dict, sums: checks.Summary, pairs: list[Row]) -> Drawn:
+    """The figures of one dataset, those that have something to show, by name."""
+    data, models = tree.data[dataset], tree.models(dataset)
+    items = panels.Items(tree, dataset)
+    levels = int(data["levels"])
+    ends = (0, levels - 1) if levels else (float(data["x_train"].min()), float(data["x_train"].max()))
+    drawn = {}
+    if groups := panels.sample_groups(tree, dataset):
+        drawn["samples"] = draw_samples.samples(groups, *ends)
+    intervals = views.intervals(sums, dataset, models)
+    if intervals:
+        drawn["likelihood"] = draw_likelihood.likelihood(intervals, int(np.prod(data["x_train"].shape[1:])))
+    if rungs := views.rungs(pairs, dataset, tree.spec["ladder"], models):
+        drawn["ladder"] = draw_likelihood.ladder(tree.spec["ladder"][0], rungs)
+    drawn |= fidelity(items, dataset, sums)
+    if areas := views.areas(sums, dataset, models):
+        drawn["roc"] = draw_outliers.roc(panels.roc_sets(tree, dataset, trivial, sums), curves.GRID)
+        label = "AUROC ± 95 % half width (0.5 = chance)"
+        plain = ("nll", views.BASELINES)
+        drawn["auroc"] = draw_heat.panels([panel for panel in areas if panel["name"] in plain], label)
+        if others := [panel for panel in areas if panel["name"] not in plain]:
+            drawn["scores"] = draw_heat.panels(others, label)
+    drawn |= privacy(items, dataset, sums) | utility(tree, dataset, sums)
+    if fits := panels.histories(tree, dataset):
+        drawn["training"] = draw_training.training(fits)
+    quality = [("logp_lower", "log p, lower end, nats per image (up is better)")] if intervals else []
+    quality += [(metric, f"{metric} (down is better)") for metric in views.metrics_of(sums, dataset, *DISTANCES)[:1]]
+    if quality:
+        rows = views.by_model(sums, dataset, models, [metric for metric, _ in quality])
+        drawn["cost"] = draw_fidelity.cost(rows, quality)
+    return drawn
+
+
+def fidelity(items: panels.Items, dataset: str, sums: checks.Summary) -> Drawn:
+    """How close samples are to real images, through every net, and how far the nets agree."""
+    drawn, models = {}, items.models
+    if metrics := views.metrics_of(sums, dataset, *DISTANCES):
+        drawn["fidelity"] = draw_fidelity.fidelity(views.by_model(sums, dataset, models, metrics), metrics)
+    if found := panels.extrapolation(items, sums, dataset):
+        drawn["extrapolation"] = draw_extrapolation.extrapolation(found)
+    if metrics := [metric for found in views_of.by_net(sums, dataset, *DIVERSITY).values() for metric in found]:
+        rows, right = views.by_model(sums, dataset, models, metrics), "further right is better"
+        drawn["diversity"] = draw_fidelity.fidelity(rows, metrics, columns=4, better=right)
+    if found := views.classes(sums, dataset, models):
+        drawn["classes"] = draw_heat.panels(found, "coverage of a class ± 95 % half width", cmap="cividis")
+    columns = views_of.goodness(sums, dataset, models)
+    if len(columns) > 1:
+        tau, p, n = agreement.matrix(columns)
+        drawn["agreement"] = draw_heat.agreement(list(columns), tau, p, n, agreement.critical(int(n.max())))
+    return drawn
+
+
+def privacy(items: panels.Items, dataset: str, sums: checks.Summary) -> Drawn:
+    """What samples and scores tell of the training images, and at what use."""
+    drawn, models = {}, items.models
+    found, grid = panels.distances(items)
+    if found:
+        drawn["distances"] = draw_privacy.distances(found, grid)
+    found, grid = panels.membership(items)
+    if found:
+        drawn["membership"] = draw_privacy.membership(found, grid)
+    attacks = views_of.attacks(sums, dataset)
+    if attacks:
+        metrics = views.metrics_of(sums, dataset, *(f"{metric}/" for metric, _, _ in LEAKAGE))
+        rows = [model | {"accounted": sums.get((dataset, model["name"], "fit/epsilon"))}
+                for model in views.by_model(sums, dataset, models, metrics)
+                if model["rows"]]  # fmt: skip
+        present = [panel for panel in LEAKAGE if views.metrics_of(sums, dataset, f"{panel[0]}/")]
+        drawn["leakage"] = draw_privacy.leakage(rows, attacks, present)
+    declared = next((name for name in DECLARED if name in attacks), None)
+    quality = [(metric, f"accuracy of {metric.split('/')[1]} (up is better)")
+               for metric in views.metrics_of(sums, dataset, "accuracy/") if metric.endswith("/tstr")][:1]  # fmt: skip
+    quality += [(metric, f"{metric} (down is better)") for metric in views.metrics_of(sums, dataset, "FD_")[:1]]
+    if declared and quality:
+        risk = (f"mia_auc/{declared}", f"area under the ROC curve of the attack '{declared}' (left is better)", 0.5)
+        rows = views.by_model(sums, dataset, models, [risk[0], *(metric for metric, _ in quality)])
+        drawn["plane"] = draw_privacy.plane(rows, risk, quality)
+    return drawn
+
+
+def utility(tree: Tree, dataset: str, sums: checks.Summary) -> Drawn:
+    """Accuracy with synthetic images, of this and all smaller or larger datasets that have the same test images."""
+    group = next(group for group in panels.same_test(tree) if dataset in group)
+    if dataset != next(iter(group)):
+        return {}
+    models = {model: about for name in group for model, about in tree.models(name).items()}
+    found = views_of.augmentation(sums, group, models)
+    return {"augmentation": draw_augmentation.augmentation(found, len(tree.data[dataset]["x_test"]))} if found else {}
