@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from mutations.measures import MEASURES
+
 
 class Defect(NamedTuple):
     """One defect.
@@ -432,3 +434,4 @@ DEFECTS: list[Defect] = [
         (f"{TS}/test_diagnostics.py",),
     ),
 ]
+DEFECTS += [Defect(*fields) for fields in MEASURES]
