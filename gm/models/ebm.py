@@ -130,7 +130,8 @@ class EBM(Model):
             for group in adam.param_groups:
                 group["lr"] = rate * (0.55 + 0.45 * math.cos(math.pi * (step - 1) / steps))
             index = torch.randint(len(train.x), (batch,), generator=generator)
-            f_data = energy(reference.whiten(dequantise(train.x[index], generator=generator)).float()).mean()
+            x = train.rows(index, generator=generator)
+            f_data = energy(reference.whiten(dequantise(x, generator=generator)).float()).mean()
             data_mean = f_data.item()
             chains, h, accept, n = _persist(path, chains, h, data_mean, (moves, most_moves), gap, generator=generator)
             f_neg = energy(chains).mean()

@@ -146,7 +146,7 @@ class Flow(Model):
             for group in adam.param_groups:
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
             index = torch.randint(len(train.x), (batch,), generator=generator)
-            w, log_jacobian = self._whitened(train.x[index], generator)
+            w, log_jacobian = self._whitened(train.rows(index, generator=generator), generator)
             loss = -self.flow.log_prob(w).mean() - log_jacobian.mean()
             if not torch.isfinite(loss):
                 raise Diverged(f"the flow's loss is {loss.item()} at step {step} of {steps}")

@@ -105,7 +105,8 @@ class RBM(Model):
         for step in range(1, steps + 1):
             index = torch.randint(len(x), (batch,), generator=generator, device=generator.device)
             eta = rate * (1 - (step - 1) / steps)
-            path, chains = ascend(path, x[index.to(x.device)], chains, rate=eta, decay=decay, generator=generator)
+            batched = train.rows(index.to(x.device), generator=generator).flatten(1).to(x)
+            path, chains = ascend(path, batched, chains, rate=eta, decay=decay, generator=generator)
             self.weight, self.visible, self.hidden, self.base = path.weight, path.visible, path.hidden, path.base
             if step % every == 0 or step == steps:
                 value = float(self._pseudo(held).mean())
