@@ -209,3 +209,11 @@ def test_a_count_has_no_interval():
     rows = [cell | {"value": k, "se": "", "seed": k} for k in (20, 40, 40)]
     row = summary.summarise(rows, {("d", "m"): 3})[0]
     assert row["low"] is None and row["half_total"] is None
+
+
+def test_a_mean_of_bounds_that_hold_by_themselves_is_no_bound():
+    cell = {"benchmark": "b", "dataset": "d", "model": "m", "metric": "mia_eps/a", "n": 9, "status": "ok"}
+    rows = [cell | {"value": value, "se": "", "kind": "certified"} for value in (0.5, 1.5)]
+    both, one = summary.summarise(rows, {})[0], summary.summarise(rows[:1], {})[0]
+    assert (both["mean"], both["kind"], both["half_total"]) == (1.0, "estimate", None)
+    assert one["kind"] == "certified"

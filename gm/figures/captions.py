@@ -137,7 +137,7 @@ CAPTIONS = {
         "The line of a guess is 0.5, 1 % and 0; a thick bar is the ε that a private fit accounted for. Conclude: "
         "an audit's bound below the accounted ε is consistent with it, one above refutes the accounting. Do not "
         "read a bound of 0 as privacy, and do not take the largest of a model's attacks: each holds by itself, "
-        "not all together."
+        "not all together, and a mean over seeds summarises bounds without being one."
     ),
     "plane": (
         "What one attack, named beforehand, finds out against what samples are good for: area under its ROC curve "

@@ -69,6 +69,8 @@ def _mean(group: list[Mapping]) -> Row:
     values = [float(row["value"]) for row in group]
     errors = [error for row in group if (error := number(row["se"])) is not None]
     items = sum(errors) / len(errors) if errors else None
+    # Bounds that hold by themselves, each with its own chance of failure: their mean is none.
+    bounds = items is None and all(row["kind"] == "certified" for row in group)
     mean, half, error, over, total = math.fsum(values) / len(values), None, None, "none", None
     if math.isfinite(mean):
         if not moved(values):
@@ -89,7 +91,7 @@ def _mean(group: list[Mapping]) -> Row:
         "se_items": items,
         "half_total": total,
         "n": group[0]["n"],
-        "kind": weakest(str(row["kind"]) for row in group),
+        "kind": "estimate" if bounds and len(values) > 1 else weakest(str(row["kind"]) for row in group),
     }
 
 
