@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from mutations.measures import MEASURES
+from mutations.reported import REPORTED
 
 
 class Defect(NamedTuple):
@@ -434,4 +435,4 @@ DEFECTS: list[Defect] = [
         (f"{TS}/test_diagnostics.py",),
     ),
 ]
-DEFECTS += [Defect(*fields) for fields in MEASURES]
+DEFECTS += [Defect(*fields) for fields in [*MEASURES, *REPORTED]]
