@@ -11,6 +11,7 @@ CHECKS = ("dataset", "level", "subject", "text")
 FRESH, COPY = "resample", "memoriser"
 # By measure of memorisation, whether copies raise it or lower it.
 MEMORISATION = {"nn_ratio": -1, "copies": 1, "duplicates": 1, "dcr_share": 1, "c_t": -1, "authenticity": -1}
+KNOWN = {"dcr_share": (0.5, 0.5, 0.5)}  # what fresh images have, without an error
 
 Summary = Mapping[tuple[str, str, str], Row]
 
@@ -82,7 +83,7 @@ def _copies(dataset: str, models: Mapping, summary: Summary) -> Iterable[tuple[s
         return row["mean"] - half, row["mean"], row["mean"] + half
 
     told = [(metric, sign, own, new) for metric, sign in MEMORISATION.items()
-            if (own := ends(COPY, metric)) and (new := ends(FRESH, metric))]  # fmt: skip
+            if (own := ends(COPY, metric)) and (new := KNOWN.get(metric) or ends(FRESH, metric))]  # fmt: skip
     if not told:
         yield "alarm", COPY, "the replay of training images is not caught (no row to tell)"
     for metric, sign, own, new in told:
