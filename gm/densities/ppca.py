@@ -8,6 +8,23 @@ from torch import Tensor
 from gm.densities.copula import LOG_2PI, blockwise
 
 
+def checked(components: int | None, dim: int) -> int | None:
+    """A number of components q, 0 <= q < D; negative ones count from D, None is left to be chosen.
+
+    Raises:
+        ValueError: it is out of range.
+
+    Example:
+        >>> checked(-1, 64), checked(None, 64)
+        (63, None)
+    """
+    if components is None:
+        return None
+    if not -dim <= components < dim:
+        raise ValueError(f"'components' is {components}; expected None or {-dim}..{dim - 1}")
+    return components % dim
+
+
 class Spectrum(NamedTuple):
     """Mean `[D]`, and the eigenvalues `[D]`, falling, and eigenvectors `[D, D]` (columns) of the covariance of
     y = x + u, averaged over u exactly: that of x plus 1/12 on the diagonal."""

@@ -31,10 +31,7 @@ class ClassPPCA(Model):
 
     def __init__(self, event: Event, *, components: int | None = None) -> None:
         super().__init__(event)
-        D = self.event.dim
-        if components is not None and not -D <= components < D:
-            raise ValueError(f"'components' is {components}; expected None or {-D}..{D - 1}")
-        self.components = components
+        self.components = ppca.checked(components, self.event.dim)
         self.register_buffer("classes", torch.empty(0, dtype=torch.int64))
         for name in ("log_weight", "mean", "weight", "noise"):
             self.register_buffer(name, torch.empty(0, dtype=torch.float64))
@@ -59,7 +56,7 @@ class ClassPPCA(Model):
             log(step, len(self.classes))
         if self.components is None and not held:
             raise ValueError("no validation image has a label of the training images; expected some, or 'components'")
-        q = int(curve.argmax()) if self.components is None else self.components % self.event.dim
+        q = int(curve.argmax()) if self.components is None else self.components
         kept = [spectrum.keep(q) for spectrum in spectra]
         self.mean, self.weight, self.noise = (torch.stack(part) for part in zip(*kept, strict=True))
         rows = [{"step": k, "valid": float(value)} for k, value in enumerate(curve / held)] if held else []

@@ -30,10 +30,7 @@ class PPCA(Model):
 
     def __init__(self, event: Event, *, components: int | None = None) -> None:
         super().__init__(event)
-        D = self.event.dim
-        if components is not None and not -D <= components < D:
-            raise ValueError(f"'components' is {components}; expected None or {-D}..{D - 1}")
-        self.components = components
+        self.components = ppca.checked(components, self.event.dim)
         self.register_buffer("mean", torch.empty(0, dtype=torch.float64))
         self.register_buffer("weight", torch.empty(0, dtype=torch.float64))
         self.register_buffer("noise", torch.empty(0, dtype=torch.float64))
@@ -45,7 +42,7 @@ class PPCA(Model):
         except FloatingPointError as error:
             raise Diverged(str(error)) from error
         curve = spectrum.curve(valid.x)
-        q = int(curve.argmax()) if self.components is None else self.components % self.event.dim
+        q = int(curve.argmax()) if self.components is None else self.components
         self.mean, self.weight, self.noise = spectrum.keep(q)
         rows = [{"step": k, "valid": float(value)} for k, value in enumerate(curve)]
         return History(rows, facts={"components": q, "noise_variance": float(self.noise)})

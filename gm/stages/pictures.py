@@ -3,9 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from gm import io
 from gm.figures import augmentation as draw_augmentation
-from gm.figures import captions, page, style
+from gm.figures import captions, style
 from gm.figures import coverage as draw_coverage
 from gm.figures import extrapolation as draw_extrapolation
 from gm.figures import fidelity as draw_fidelity
@@ -18,11 +17,10 @@ from gm.figures import ranks as draw_ranks
 from gm.figures import samples as draw_samples
 from gm.figures import training as draw_training
 from gm.stages import panels
-from gm.stages.results import Row, Tree
+from gm.stages.results import Row, Tree, write
 from gm.table import agreement, checks, curves, views
 from gm.table import panels as views_of
 
-LARGE = 250_000
 DISTANCES = ("FD_", "KID_")
 DIVERSITY = ("precision_", "recall_", "density_", "coverage_")
 LEAKAGE = (
@@ -57,14 +55,7 @@ def draw(
                     drawn["ranks"] = draw_ranks.ranks(found)
             else:
                 drawn = whole(tree, sums, cells)
-            for name, figure in drawn.items():
-                title = " ".join(filter(None, (tree.spec["benchmark"], dataset, name)))
-                formats = style.save(figure, title, origin)
-                for kind, content in formats.items():
-                    path = tree.root / "figures" / name / f"{dataset or 'all'}.{kind}"
-                    io.save_with(lambda target, content=content: target.write_bytes(content), path)
-                kind = "svg" if len(formats["svg"]) < LARGE else "png"
-                pictures.setdefault(dataset, {})[name] = page.picture(formats[kind], kind)
+            pictures[dataset] = write(tree, dataset, drawn, origin)
     return pictures
 
 

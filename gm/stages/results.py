@@ -1,15 +1,19 @@
 """What the runs of a benchmark left, read once, and its rows."""
 
 import importlib.resources
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from gm import io
+from gm.figures import page, style
 from gm.metrics.groups.outliers import outlier_rows
 from gm.table import ensembles, summary, views
 
 RECORDS = ("model", "samples", "scores", "features", "metrics")
+LARGE = 250_000  # bytes of an SVG, beyond which the page shows a PNG
 COST = ("dataset", "model", "seed", "stage", "seconds", "peak_mb", "device")
 
 Row = summary.Row
@@ -86,6 +90,19 @@ class Tree:
     def _records(self, cell: tuple) -> dict[str, dict]:
         paths = {name: self.path(cell, f"{name}.json") for name in RECORDS}
         return {name: io.read_json(path) for name, path in paths.items() if path.is_file()}
+
+
+def write(tree: Tree, dataset: str, drawn: Mapping[str, Figure], origin: str) -> dict[str, str]:
+    """Write figures in every format; by name, the address of each for the page. No dataset: of the whole benchmark."""
+    pictures = {}
+    for name, figure in drawn.items():
+        formats = style.save(figure, " ".join(filter(None, (tree.spec["benchmark"], dataset, name))), origin)
+        for kind, content in formats.items():
+            path = tree.root / "figures" / name / f"{dataset or 'all'}.{kind}"
+            io.save_with(lambda target, content=content: target.write_bytes(content), path)
+        kind = "svg" if len(formats["svg"]) < LARGE else "png"
+        pictures[name] = page.picture(formats[kind], kind)
+    return pictures
 
 
 def table_of(tree: Tree, trivial: dict[str, dict]) -> list[Row]:

@@ -6,16 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gm import io
-from gm.figures import captions, page, style
+from gm.figures import captions, style
 from gm.figures import coverage as draw_coverage
 from gm.figures import sampling_dots as draw_dots
 from gm.figures import sampling_logz as draw_logz
 from gm.figures import sampling_maps as draw_maps
-from gm.stages.results import Row, Tree
+from gm.stages.results import Row, Tree, write
 from gm.table import targets, views
-
-LARGE = 250_000
 
 
 def draw(tree: Tree, pools: dict, points: dict, facts: dict, known: dict, cells: list[Row], origin: str) -> dict:
@@ -32,13 +29,7 @@ def draw(tree: Tree, pools: dict, points: dict, facts: dict, known: dict, cells:
                 drawn = of_target(tree, dataset, pools, points, facts[dataset, ""], known.get((dataset, "")))
             else:
                 drawn = of_family(tree, dataset, pools)
-            for name, figure in drawn.items():
-                formats = style.save(figure, " ".join(filter(None, (tree.spec["benchmark"], dataset, name))), origin)
-                for kind, content in formats.items():
-                    path = tree.root / "figures" / name / f"{dataset or 'all'}.{kind}"
-                    io.save_with(lambda target, content=content: target.write_bytes(content), path)
-                kind = "svg" if len(formats["svg"]) < LARGE else "png"
-                pictures.setdefault(dataset, {})[name] = page.picture(formats[kind], kind)
+            pictures[dataset] = write(tree, dataset, drawn, origin)
     return pictures
 
 
