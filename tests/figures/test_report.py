@@ -36,7 +36,7 @@ def tree(tmp_path_factory):
     write_tree(root, spec)
     with pytest.MonkeyPatch.context() as patch:  # one format of three, for time; the slow test has all of them
         patch.setattr(style, "FORMATS", ("svg",))
-        patch.setattr(pictures, "LARGE", math.inf)
+        patch.setattr(results, "LARGE", math.inf)
         report(root, spec)
     return root, spec
 
