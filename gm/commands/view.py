@@ -16,9 +16,9 @@ WEIGHTS = {"train": 20.0, "score": 5.0, "sample": 3.0, "ruler": 8.0, "report": 4
 
 
 def beats(root: Path) -> dict[str, tuple[int, int]]:
-    """Running long jobs: `dataset/model/seed stage-output` to (step, total), from their heartbeat files."""
+    """Running long jobs: `dataset stage-output` or `dataset/model/seed stage-output` to (step, total), from heartbeats."""
     found = {}
-    for path in sorted(root.glob("*/*/*/.*.progress")):
+    for path in sorted([*root.glob("*/.*.progress"), *root.glob("*/*/*/.*.progress")]):
         try:
             beat = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):

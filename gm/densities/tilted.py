@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from gm.sampling.langevin import MALA
 from gm.sampling.logz import LogZ
 from gm.sampling.path import Geometric
 from gm.sampling.sandwich import normaliser
-from gm.sampling.smc import systematic
+from gm.sampling.smc import systematic, waste_free
 from gm.sampling.tune import tune
 
 ROWS = 1024  # evaluated at once
@@ -71,8 +72,8 @@ class Tilted(nn.Module):
         return self.reference.log_prob(y) - self.energy(y)
 
     def path(self) -> Geometric:
-        """From N(0, I) at 0 to N(0, I) exp(-f) at 1, in w."""
-        return Geometric.tilted(self.tilt)
+        """From N(0, I) at 0 to N(0, I) exp(-f) at 1, in w `[..., D]`."""
+        return Geometric.tilted(lambda w: self.tilt(w.flatten(0, -2)).unflatten(0, w.shape[:-1]))
 
     def draw_base(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Exact draws of q0 in w, float32 `[n, D]`."""
@@ -86,10 +87,16 @@ class Tilted(nn.Module):
         temperatures: int = 200,
         excess: int = 4,
         moves: int = 200,
+        resample: Literal["end", "path"] = "end",
         generator: torch.Generator,
         log: Callable[[int, int], None] | None = None,
     ) -> tuple[Tensor, dict[str, int]]:
-        """Approximate draws of p in w: anneal `excess * n` draws of q0, resample `n` by weight, move them at p.
+        """Approximate draws of p in w: anneal draws of q0, resample `n` by weight, move them at p.
+
+        Either `excess * n` chains keep their weights to the `end` (annealed importance sampling), of which few weigh
+        anything if log w varies by many nats; or weights act at every temperature of the `path`, where each of `n`
+        resampled chains moves `excess` times and all the states are kept (`gm.sampling.smc.waste_free`). Both cost
+        `excess * n` gradients a temperature.
 
         Reference: as above, and N. Gordon, D. Salmond and A. Smith, "Novel approach to nonlinear/non-Gaussian
         Bayesian state estimation" (1993) for the resampling step.
@@ -97,8 +104,10 @@ class Tilted(nn.Module):
         Arguments:
             n: number of draws.
             temperatures: T of the annealing.
-            excess: annealed chains for each draw; the more, the fewer draws share an ancestor.
+            excess: annealed chains, or moves at every temperature, for each draw; the more, the fewer draws share an
+                ancestor.
             moves: Metropolis-adjusted Langevin moves at p after resampling.
+            resample: where weights act, "end" or "path".
             generator: source of all noise.
             log: called with (step, total) during the annealing.
 
@@ -107,14 +116,29 @@ class Tilted(nn.Module):
 
         Raises:
             FloatingPointError: if a weight is not finite.
+            ValueError: if `resample` is another word, or for fewer than 2 draws along the path.
         """
+        if resample not in ("end", "path"):
+            raise ValueError(f"'resample' is {resample!r}; expected 'end' or 'path'")
         path = self.path()
         pilot = self.draw_base(64, generator=generator)
         plan = tune(path, MALA, pilot, temperatures, target_accept=0.574, generator=generator)
-        base = self.draw_base(excess * n, generator=generator)
-        runs = ais(path, lambda t: MALA(path, plan.steps[t]), plan.lams, base, generator=generator, log=log)
-        keep = systematic(runs.log_w[None], n, generator=generator)[0]
-        kernel, state = MALA(path, plan.steps[-1]), path.init(runs.state.x[keep])
+
+        def kernel_at(t: int) -> MALA:
+            return MALA(path, plan.steps[t])
+
+        if resample == "end":
+            base = self.draw_base(excess * n, generator=generator)
+            runs = ais(path, kernel_at, plan.lams, base, generator=generator, log=log)
+            log_w, x = runs.log_w, runs.state.x
+        else:
+            base = self.draw_base((1 + excess) * n, generator=generator)[None]
+            runs = waste_free(path, kernel_at, plan.lams, base, chains=n, generator=generator, log=log)
+            log_w, x = runs.log_w[0], runs.state.x[0]
+        keep = systematic(log_w[None], n, generator=generator)[0]
+        if resample == "path":  # the states of a chain lie side by side
+            keep = keep[torch.randperm(n, generator=generator, device=keep.device)]
+        kernel, state = MALA(path, plan.steps[-1]), path.init(x[keep])
         state, info = run(kernel, state, moves, generator=generator)
         return state.x, {"gradient": plan.evals + runs.evals + n + info.evals}
 

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -174,11 +175,20 @@ class EBM(Model):
         return history
 
     def sample(
-        self, n: int, *, temperatures: int = 200, excess: int = 4, moves: int = 200, generator: torch.Generator
+        self,
+        n: int,
+        *,
+        temperatures: int = 200,
+        excess: int = 4,
+        moves: int = 200,
+        resample: Literal["end", "path"] = "end",
+        generator: torch.Generator,
     ) -> Tensor:
-        """Anneal draws of q0, resample them by weight, move them at p, map them back, floor."""
+        """Anneal draws of q0, resample them by weight, move them at p, map them back, floor (`Tilted.anneal`)."""
         try:
-            w, _ = self.density.anneal(n, temperatures=temperatures, excess=excess, moves=moves, generator=generator)
+            w, _ = self.density.anneal(
+                n, temperatures=temperatures, excess=excess, moves=moves, resample=resample, generator=generator
+            )
         except FloatingPointError as error:
             raise Diverged(str(error)) from error
         return self.density.reference.unwhiten(w).floor().long()

@@ -1,5 +1,7 @@
 """Maximum-entropy models: the copula tilted until it has the data's moments of a deep representation."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -162,11 +164,14 @@ class MaxEnt(Model):
         temperatures: int = 100,
         excess: int = 2,
         moves: int = 100,
+        resample: Literal["end", "path"] = "end",
         generator: torch.Generator,
     ) -> Tensor:
-        """Anneal draws of q0, resample them by weight, move them at p, map them back, floor."""
+        """Anneal draws of q0, resample them by weight, move them at p, map them back, floor (`Tilted.anneal`)."""
         try:
-            w, _ = self.density.anneal(n, temperatures=temperatures, excess=excess, moves=moves, generator=generator)
+            w, _ = self.density.anneal(
+                n, temperatures=temperatures, excess=excess, moves=moves, resample=resample, generator=generator
+            )
         except FloatingPointError as error:
             raise Diverged(str(error)) from error
         return self.density.reference.unwhiten(w).floor().long()
