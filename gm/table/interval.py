@@ -54,14 +54,14 @@ def half_width(values: Sequence[float]) -> float:
 def across(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
     r"""Mean over seeds, and a 95 % half width that covers both the seeds and the shared test items.
 
-    $$ h = \big(z + (t - z)\, c^{3/2}\big) \sqrt{s^2 / S + \bar e^2}, \qquad
-       c = \frac{s^2 / S}{s^2 / S + \bar e^2}, \quad t = t_{0.975, S-1}, \quad z = z_{0.975} $$
+    $$ h = \big(z + (t - z)\, c^a\big) \sqrt{s^2 / S + \bar e^2}, \qquad
+       c = \frac{s^2 / S}{s^2 / S + \bar e^2}, \quad t = t_{0.975, S-1}, \quad z = z_{0.975}, \quad a = \tfrac32 $$
 
     The items' error is not divided by S: it is the same for every seed. The critical value goes from the normal one
-    (seeds do not differ) to Student's (items do not count). With the power 1 in place of 3/2 it is Cochran's, which
-    covers up to 97.1 % with three seeds; with 2 it is, to first order, Welch's, which covers 93.4 % where both matter.
-    Between them, whatever the share of the seeds, it covers 94 to 96 % with three seeds or more, and 92 to 96.5 % with
-    two. With one seed only the items' error is left.
+    (seeds do not differ) to Student's (items do not count). With a = 1 it is Cochran's, which covers up to 97.1 % with
+    three seeds; with 2 it is, to first order, Welch's, which covers 93.4 % where both matter. Between them, whatever
+    the share of the seeds, it covers 94 to 96 % with three seeds or more. With two, a = 5/4, and it covers 93 to 97 %.
+    With one seed only the items' error is left.
 
     References:
         Cochran, Approximate significance levels of the Behrens-Fisher test, 1964.
@@ -86,7 +86,8 @@ def across(values: Sequence[float], errors: Sequence[float]) -> tuple[float, flo
     if seeds == 0:
         return mean, NORMAL * items
     student = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2))
-    return mean, (NORMAL + (student - NORMAL) * (seeds / total) ** 3) * total
+    power = 3 if len(values) > 2 else 2.5
+    return mean, (NORMAL + (student - NORMAL) * (seeds / total) ** power) * total
 
 
 def p_value(values: Sequence[float], errors: Sequence[float]) -> float:
