@@ -228,7 +228,7 @@ MEASURES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
     (
         "normal interval for three seeds",
         "gm/table/interval.py",
-        "(NORMAL + (student - NORMAL) * (seeds / total) ** 3) * total",
+        "(NORMAL + (student - NORMAL) * (seeds / total) ** power) * total",
         "NORMAL * total",
         ("tests/test_intervals.py",),
     ),
