@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 GRID ?= config/digits.yaml
-CORES ?= $(shell nproc)
+# nproc answers with OMP_NUM_THREADS where that is set
+CORES ?= $(shell env -u OMP_NUM_THREADS nproc)
 export OMP_NUM_THREADS := 1
 export MPLBACKEND := agg
 

@@ -16,7 +16,7 @@ WEIGHTS = {"train": 20.0, "score": 5.0, "sample": 3.0, "ruler": 8.0, "report": 4
 
 
 def beats(root: Path) -> dict[str, tuple[int, int]]:
-    """Running long jobs: `dataset stage-output` or `dataset/model/seed stage-output` to (step, total), from heartbeats."""
+    """Running long jobs: `dataset output` or `dataset/model/seed output` to (step, total), from heartbeat files."""
     found = {}
     for path in sorted([*root.glob("*/.*.progress"), *root.glob("*/*/*/.*.progress")]):
         try:

@@ -98,6 +98,15 @@ CAPTIONS = {
         "more typical than test images; it is never flipped. Do not rank models whose curves lie closer than the "
         "paired table's error."
     ),
+    "ecdf": (
+        "How each density ranks single images: share of images whose -log p, in bits per dimension, lies below a "
+        "value, all seeds together; the black line is the test images, the others the outlier sets. A set right "
+        "of the black line is found by its likelihood; one left of it is taken for more typical than real test "
+        "images; lines that cross or lie on it cannot be told from test images by a threshold. Sets farther off "
+        "than three times the spread of the test images are outside the panel. Conclude: on which side a set "
+        "lies, and whether all of it or only a part. Do not compare the bits of two panels: some are of masses, "
+        "some of densities, and ends that are no more than bounds shift a whole panel."
+    ),
     "auroc": (
         "Negative log-likelihood as an outlier score: area under the ROC curve, mean over seeds with a 95 % half "
         "width (Student-t over seeds and DeLong over images, never less than the number of distinct images "

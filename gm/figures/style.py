@@ -1,6 +1,6 @@
 """How every figure looks, and how it becomes bytes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 
@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 FAMILY = {"control": "#6b6b6b", "kl": "#0072B2", "maxent": "#D55E00", "vae": "#009E73"}
 FAMILY |= {"annealed": "#0072B2", "tempered": "#D55E00", "chains": "#009E73", "importance": "#E69F00"}
 OTHER = "#CC79A7"
+LINES = ("#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
 STATUS = {"ok": "#bfe3d0", "part": "#fbe3a6", "failed": "#f2b8a6", "skipped": "#eeeeee", "missing": "#d9c2e0"}
 SOLID = ("exact", "certified", "estimate", "count")
 FORMATS = ("svg", "pdf", "png")
@@ -46,6 +47,20 @@ def theme() -> Iterator[None]:
 def colour(family: str) -> str:
     """A family's colour; an unknown family has one too."""
     return FAMILY.get(family, OTHER)
+
+
+def palette(names: Sequence[str]) -> dict[str, dict]:
+    """Colour and dashes of lines that belong to no family, by name: as many as there are names.
+
+    Example:
+        >>> palette(["a", "b"])["b"]["color"]
+        '#56B4E9'
+    """
+    dashes = ("-", (0, (5, 1.5)), (0, (1, 1)))
+    return {
+        name: {"color": LINES[index % len(LINES)], "ls": dashes[index // len(LINES) % 3], "lw": 1.4}
+        for index, name in enumerate(names)
+    }
 
 
 def canvas(width: float, height: float) -> Figure:

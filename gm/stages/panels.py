@@ -72,6 +72,25 @@ def roc_sets(tree: Tree, dataset: str, trivial: dict[str, Arrays], sums: checks.
     return out
 
 
+def score_sets(tree: Tree, dataset: str, points: int = 201) -> tuple[list[Row], np.ndarray]:
+    """Per density the quantiles of its -log p over the test images and each outlier set, in bits per dimension.
+
+    Those of all seeds together; the second array is the shares below them.
+    """
+    shares = np.linspace(0, 1, points)
+    x = tree.data[dataset]["x_test"]
+    unit = np.prod(x.shape[1:]) * np.log(2)
+    out = []
+    for model, cells in tree.densities(dataset).items():
+        parts = {"test": "test"} | {part: f"outlier_{part}" for part in sets_of(tree, dataset)}
+        pooled = {name: np.concatenate([tree.scores[cell][f"score_nll_{part}"] for cell in cells])
+                  for name, part in parts.items()}  # fmt: skip
+        sets = {name: np.quantile(scores, shares) / unit for name, scores in pooled.items()}
+        family = tree.models(dataset)[model]["family"]
+        out.append({"name": model, "family": family, "n": len(x), "sets": sets})
+    return out, shares
+
+
 def histories(tree: Tree, dataset: str) -> list[Row]:
     """Per model with an iterative fit, its named terms as curves, one per seed."""
     out = []

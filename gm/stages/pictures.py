@@ -85,6 +85,8 @@ def figures_of(tree: Tree, dataset: str, trivial: dict, sums: checks.Summary, pa
     drawn |= fidelity(items, dataset, sums)
     if areas := views.areas(sums, dataset, models):
         drawn["roc"] = draw_outliers.roc(panels.roc_sets(tree, dataset, trivial, sums), curves.GRID)
+        if tree.densities(dataset):
+            drawn["ecdf"] = draw_outliers.ecdf(*panels.score_sets(tree, dataset))
         label = "AUROC ± 95 % half width (0.5 = chance)"
         plain = ("nll", views.BASELINES)
         drawn["auroc"] = draw_heat.panels([panel for panel in areas if panel["name"] in plain], label)

@@ -112,7 +112,7 @@ def test_a_figure_without_rows_is_left_out(tree):
     sums = {(row["dataset"], row["model"], row["metric"]): row for row in summary.summarise(lines, {})}
     with style.theme():
         found = pictures.figures_of(whole, "digits", whole.trivial("digits"), sums, rows(root / "paired.csv")[:0])
-    assert set(found) == {"samples", "likelihood", "roc", "auroc", "scores", "training", "cost"}
+    assert set(found) == {"samples", "likelihood", "roc", "auroc", "ecdf", "scores", "training", "cost"}
 
 
 def test_every_file_is_there(tree):

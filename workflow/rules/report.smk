@@ -13,6 +13,7 @@ CATEGORIES = {
         "agreement": "Fidelity",
         "roc": "Outliers",
         "auroc": "Outliers",
+        "ecdf": "Outliers",
         "scores": "Outliers",
         "distances": "Memorisation",
         "membership": "Privacy",
