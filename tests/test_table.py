@@ -26,6 +26,16 @@ def test_interval_is_students(values):
     assert row["over"] == "seeds"
 
 
+def test_the_interval_of_a_share_ends_at_zero_and_one():
+    """An area near 1 with errors that reach beyond; of a distance near 0 the interval may reach below."""
+    for metric, values, ends in (("auroc/nll/x", (0.9, 1.0), (0, 1)), ("FD_pca@9", (0.1, 0.3), None)):
+        rows = [ROW | {"metric": metric, "value": str(v), "status": "ok"} for v in values]
+        row = summary.summarise(rows, {("d", "m"): 2})[0]
+        half = interval.half_width(values)
+        low, high = np.mean(values) - half, np.mean(values) + half
+        assert (row["low"], row["high"]) == pytest.approx((max(low, 0), min(high, 1)) if ends else (low, high))
+
+
 def test_one_seed_has_an_interval_over_items_only():
     row = summary.summarise([ROW | {"value": "1", "status": "ok"}], {("d", "m"): 3})[0]
     assert row["over"] == "items" and row["high"] == pytest.approx(1 + 0.5 * interval.NORMAL)

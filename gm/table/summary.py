@@ -11,6 +11,11 @@ SUMMARY = (
     "kind", "n_ok", "n_planned",
 )  # fmt: skip
 STATUS = ("dataset", "model", "seed", "stage", "status", "reason", "n_ok", "n_planned")
+# Metrics that are shares, areas under curves or probabilities, by how their names begin.
+SHARES = (
+    "auroc/", "aupr/", "auprin/", "fpr95", "precision_", "recall_", "coverage_", "accuracy/", "macro_f1/", "copies",
+    "duplicates", "dcr_share", "authenticity", "mia_auc/", "mia_tpr",
+)  # fmt: skip
 STRENGTH = ("exact", "certified", "heuristic", "estimate", "count", "none", "")
 
 Row = dict[str, object]
@@ -36,7 +41,7 @@ def summarise(rows: Iterable[Mapping[str, object]], planned: Mapping[tuple[str, 
 
     A failed seed's numbers are left out of the mean and shown by `n_ok < n_planned`; they are never replaced.
     Where no seed moves the number, the interval is over test items (`over = items`, by the rows' own standard error).
-    A count or a choice of a fit, which has no error of its own, has no interval.
+    A count or a choice of a fit, which has no error of its own, has no interval. That of a share ends at 0 and at 1.
 
     Arguments:
         rows: rows of the table, with `COLUMNS`.
@@ -82,10 +87,11 @@ def _mean(group: list[Mapping]) -> Row:
             half, over = NORMAL * items, "items"
         if items is not None:
             total = across(values, [items])[1]
+    low, high = (0.0, 1.0) if str(group[0]["metric"]).startswith(SHARES) else (-math.inf, math.inf)
     return {
         "mean": mean,
-        "low": None if half is None else mean - half,
-        "high": None if half is None else mean + half,
+        "low": None if half is None else max(low, mean - half),
+        "high": None if half is None else min(high, mean + half),
         "over": over,
         "se": error,
         "se_items": items,

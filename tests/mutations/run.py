@@ -59,14 +59,14 @@ def apply(defect: Defect, folder: Path) -> None:
     path.write_text(text.replace(defect.old, defect.new), encoding="utf-8")
 
 
-def run_tests(folder: Path, tests: Sequence[str]) -> tuple[int, str]:
+def run_tests(folder: Path, tests: Sequence[str], limit: int = LIMIT) -> tuple[int, str]:
     """Exit code of pytest in the copy, and the first test that failed or the last line that it printed."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "-p", "no:cacheprovider", *tests]
     environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     try:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
-        return -1, f"no verdict within {LIMIT} s"
+        return -1, f"no verdict within {limit} s"
     failed = re.search(r"^FAILED (\S+)", done.stdout, flags=re.MULTILINE)
     last = (done.stdout.strip() or done.stderr.strip() or "no output").splitlines()[-1]
     return done.returncode, failed[1] if failed else last
@@ -90,7 +90,7 @@ def sound(defects: Sequence[Defect]) -> None:
         found = subprocess.run(where, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
         if not found.startswith(str(folder)):
             raise SystemExit(f"the tests would import {found.strip()}; expected the copy in {folder}")
-        code, said = run_tests(folder, sorted({test for defect in defects for test in defect.tests}))
+        code, said = run_tests(folder, sorted({test for defect in defects for test in defect.tests}), 4 * LIMIT)
         if code:
             raise SystemExit(f"without any defect the tests already fail: {said}")
 
