@@ -14,6 +14,7 @@ from scipy.special import logsumexp
 from gm.metrics.baselines import png_length
 
 ENTRIES = 2**22
+MOST = 2000  # centres of a kernel estimate
 
 
 def typicality(nll: ndarray, usual: ndarray) -> ndarray:
@@ -91,6 +92,7 @@ def density_of_states(scores: Mapping[str, ndarray], usual: Mapping[str, ndarray
 
     An image is outlying where a statistic of it is unusual, be it too low or too high. The density is a product over
     scores of Gaussian kernel estimates with Scott's bandwidth; where a model gives one score alone it is that score's.
+    Of more than 2000 usual images the sum runs over 2000 evenly spaced quantiles of theirs, with the bandwidth of all.
 
     References:
         Density of States Estimation for Out of Distribution Detection (Morningstar et al., 2021).
@@ -122,6 +124,8 @@ def _log_kernel_density(x: ndarray, centres: ndarray, name: str) -> ndarray:
     if not (np.isfinite(spread) and spread > 0):
         raise ValueError(f"usual scores {name!r} have a standard deviation of {spread}; expected finite, above 0")
     width = spread * len(centres) ** -0.2
+    if len(centres) > MOST:
+        centres = np.quantile(centres, (np.arange(MOST) + 0.5) / MOST)
     step, log_density = max(1, ENTRIES // len(centres)), np.empty(len(x))
     for start in range(0, len(x), step):
         rows = slice(start, start + step)
