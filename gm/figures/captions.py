@@ -100,12 +100,12 @@ CAPTIONS = {
     ),
     "ecdf": (
         "How each density ranks single images: share of images whose -log p, in bits per dimension, lies below a "
-        "value, all seeds together; the black line is the test images, the others the outlier sets. A set right "
-        "of the black line is found by its likelihood; one left of it is taken for more typical than real test "
+        "value, all seeds together; the black line is the test images, the others the outlier sets. A set right of "
+        "the black line is found by its likelihood; one left of it is taken for more typical than real test "
         "images; lines that cross or lie on it cannot be told from test images by a threshold. Sets farther off "
-        "than three times the spread of the test images are outside the panel. Conclude: on which side a set "
-        "lies, and whether all of it or only a part. Do not compare the bits of two panels: some are of masses, "
-        "some of densities, and ends that are no more than bounds shift a whole panel."
+        "than three times the spread of the test images are outside the panel. Conclude: on which side a set lies, "
+        "and whether all of it or only a part. Do not compare the bits of two panels: some are of masses, some of "
+        "densities, and ends that are no more than bounds shift a whole panel."
     ),
     "auroc": (
         "Negative log-likelihood as an outlier score: area under the ROC curve, mean over seeds with a 95 % half "
@@ -118,10 +118,11 @@ CAPTIONS = {
     "scores": (
         "Outlier scores other than plain likelihood, a panel per score: area under the ROC curve, mean over seeds "
         "with a 95 % half width, models (rows) by outlier sets (columns); grey where a model has no such score. "
-        "Ratios are to the first model of the ladder, ensembles and WAIC over seeds; the number after the @ is "
-        "the size of batches judged together, which makes a task easier. Conclude: what a score repairs that "
-        "plain likelihood gets wrong, model by model. Do not compare a score of batches with one of single "
-        "images, and do not pick a score here and report its area: it was chosen on these outliers."
+        "Ratios are to the first model of the ladder, ensembles and WAIC over seeds; the number after the @ is the "
+        "size of batches judged together, which makes a task easier. Errors count the non-members that typicality "
+        "and density of states are told from. Conclude: what a score repairs that plain likelihood gets wrong, "
+        "model by model. Do not compare a score of batches with one of single images, and do not pick a score here "
+        "and report its area: it was chosen on these outliers."
     ),
     "distances": (
         "Distribution of the distance from samples to their nearest training image, in levels and Euclidean over "
@@ -158,11 +159,12 @@ CAPTIONS = {
     "augmentation": (
         "Accuracy on real test images of classifiers trained on real images and added ones, with Student-t 95 % "
         "intervals over seeds: synthetic images of each model, classical augmentation, as many fresh real images, "
-        "and none added. Whatever labels the synthetic images saw only the same real ones. Conclude: whether "
-        "adding synthetic images helps, and how it compares with free augmentation and with collecting more; "
-        "fresh real images are the ceiling. Do not pick the best ratio from this figure and report its accuracy: "
-        "it was chosen on the test images; intervals of lines overlap where paired differences need not, so read "
-        "the table."
+        "and none added. Whatever labels the synthetic images saw the labels of the same real ones alone; of more "
+        "than 1000 training images a model saw all, the classifiers 1000 (resample is fresh real images with their "
+        "labels). Conclude: whether adding synthetic images helps, and how it compares with free augmentation and "
+        "with collecting more; fresh real images are the ceiling. Do not pick the best ratio from this figure and "
+        "report its accuracy: it was chosen on the test images; intervals of lines overlap where paired "
+        "differences need not, so read the table."
     ),
     "training": (
         "Named terms that each fit recorded, one curve per seed, each panel with its own scale; at most six "

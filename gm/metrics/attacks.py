@@ -215,12 +215,12 @@ def log_kernel(x: ndarray, centre: ndarray, width: float) -> ndarray:
 def tpr_at(member: ndarray, nonmember: ndarray, rate: float) -> tuple[float, float]:
     r"""Share of members found where at most a share `rate` of the non-members is taken for members.
 
-    With T_k the share of members strictly above the k-th largest score of n non-members (and T_0 = 0), the value is T_k
-    at k = floor(rate n), for which the expected share of false alarms is k / (n + 1); ties are no finds. The number of
+    With T_k the share of members strictly above the k-th largest score of n non-members (and T_0 = 0), the value is
+    T_{k+1} at k = floor(rate n), where k non-members are taken for members; ties are no finds. The number of
     non-members above the true threshold is binomial(n, rate), between a and b with 95 %, and the threshold between
     the a-th and the (b+1)-th largest of them:
 
-    $$ se^2 = \frac{p(1-p)}{m+4} + \Big(\frac{\max(T_k - T_a,\; T_{b+1} - T_k)}{1.96}\Big)^2 $$
+    $$ se^2 = \frac{p(1-p)}{m+4} + \Big(\frac{\max(T_{k+1} - T_a,\; T_{b+1} - T_{k+1})}{1.96}\Big)^2 $$
 
     with $p = (c+2)/(m+4)$ of Agresti and Coull, which does not vanish where none or all of m members are found. The
     error is to be read as a 95 % interval, 1.96 of it to either side; that covers in 96 to 100 % of draws from normal
@@ -243,7 +243,7 @@ def tpr_at(member: ndarray, nonmember: ndarray, rate: float) -> tuple[float, flo
 
     Example:
         >>> import numpy as np
-        >>> tpr_at(np.array([5.0, 98.5, 99.5, 200.0]), np.arange(100.0), 0.01)[0]
+        >>> tpr_at(np.array([5.0, 98.0, 98.5, 200.0]), np.arange(100.0), 0.01)[0]
         0.5
     """
     n, m = len(nonmember), len(member)
@@ -252,7 +252,7 @@ def tpr_at(member: ndarray, nonmember: ndarray, rate: float) -> tuple[float, flo
         raise ValueError(f"found {n} non-members at a false positive rate of {rate}; expected at least {1 / rate:.0f}")
     descending = np.append(np.inf, np.sort(nonmember)[::-1])
     a, b = np.searchsorted(bdtr(np.arange(n + 1), n, rate), [0.025, 0.975])
-    found, least, most = ((member > descending[min(rank, n)]).sum() for rank in (k, a, b + 1))
+    found, least, most = ((member > descending[min(rank, n)]).sum() for rank in (k + 1, a, b + 1))
     p = (found + 2) / (m + 4)
     spread = max(found - least, most - found) / (NORMAL * m)
     return float(found / m), float(np.sqrt(p * (1 - p) / (m + 4) + spread**2))

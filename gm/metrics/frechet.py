@@ -106,6 +106,8 @@ def frechet_infinity(
         for i, j in zip(left, right, strict=True):
             value, of_x[i], of_y[j] = _influences(x[i], y[j])
             values.append(value)
+        for of, used in ((of_x, left), (of_y, right)):  # of the mean over parts, in which rows left over have no part
+            of[used] = (of[used] - of[used].mean()) * len(of) / used.size
         curve.append((1 / size, np.mean(values)))
         influences.append((of_x, of_y))
     curve = np.array(curve)

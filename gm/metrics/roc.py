@@ -64,7 +64,7 @@ def auroc(inlier: ndarray, outlier: ndarray, *, aligned: bool = False) -> tuple[
     """
     inlier, outlier = _checked(inlier, outlier)
     value, error = _area(*_ranks(inlier, outlier), aligned)
-    return value, _at_least(error, min(value, 1 - value), _unseen(_comparisons(inlier, outlier, aligned)))
+    return value, at_least(error, min(value, 1 - value), unseen(_comparisons(inlier, outlier, aligned)))
 
 
 def auroc_difference(
@@ -102,7 +102,7 @@ def auroc_difference(
     value, error = _area(first[0] - second[0], first[1] - second[1], aligned)
     areas = [_area(*ranks, aligned)[0] for ranks in (first, second)]
     gap = 0.0 if all((a == b).all() for a, b in zip(first, second, strict=True)) else max(min(a, 1 - a) for a in areas)
-    share = _unseen(_comparisons(inlier[0], outlier[0], aligned))
+    share = unseen(_comparisons(inlier[0], outlier[0], aligned))
     return value, max(error, (1 + abs(value)) * share / NORMAL) if gap < share else error
 
 
@@ -156,9 +156,9 @@ def aupr(inlier: ndarray, outlier: ndarray, *, aligned: bool = False) -> tuple[f
     of_inlier = -n / m * _up_to(inlier, ordered, found / flagged**2)
     own = (found / flagged)[np.searchsorted(ordered, outlier)]
     of_outlier = own + _up_to(outlier, ordered, false / flagged**2)
-    c, high, low = n / m, _unseen(n), _unseen(m)
+    c, high, low = n / m, unseen(n), unseen(m)
     loss = max(c * high * np.log1p(1 / (c * high)), c * np.log((1 + c) / (1 + c - low)))
-    return value, _at_least(_spread(of_inlier, of_outlier, aligned), 1 - value, loss)
+    return value, at_least(_spread(of_inlier, of_outlier, aligned), 1 - value, loss)
 
 
 def auprin(inlier: ndarray, outlier: ndarray, *, aligned: bool = False) -> tuple[float, float]:
@@ -223,7 +223,7 @@ def fpr95(inlier: ndarray, outlier: ndarray, *, aligned: bool = False) -> tuple[
         both = inlier <= ordered[kept - 1], outlier <= ordered[kept - 1]
         together = np.corrcoef(both)[0, 1] if min(part.var() for part in both) > 0 else 0.0
     error = np.sqrt(threshold**2 + count**2 - 2 * together * threshold * count)
-    return value, _at_least(error, min(value, 1 - value), _unseen(m))
+    return value, at_least(error, min(value, 1 - value), unseen(m))
 
 
 def fpr95out(inlier: ndarray, outlier: ndarray, *, aligned: bool = False) -> tuple[float, float]:
@@ -253,7 +253,7 @@ def _paired(n: int, m: int) -> None:
         raise ValueError(f"found {n} inliers and {m} outliers; expected as many of both in aligned sets")
 
 
-def _unseen(k: int) -> float:
+def unseen(k: int) -> float:
     """The share of which none is among k draws with a chance of 5 %, `b_k`."""
     return float(-np.expm1(np.log(0.05) / k))
 
@@ -263,7 +263,7 @@ def _comparisons(inlier: ndarray, outlier: ndarray, aligned: bool) -> int:
     return len(inlier) // 2 if aligned else min(len(inlier), len(outlier))
 
 
-def _at_least(error: float, gap: float, reach: float) -> float:
+def at_least(error: float, gap: float, reach: float) -> float:
     """The error of a value at distance `gap` from its end, whose 95 % half width there is `reach`."""
     return float(max(error, reach / NORMAL) if gap < reach else error)
 

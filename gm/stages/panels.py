@@ -1,6 +1,6 @@
 """What the figures of one dataset draw, gathered from its runs."""
 
-import hashlib
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -17,8 +17,7 @@ MADE_OF_REAL = (checks.FRESH, checks.COPY)
 
 def sets_of(tree: Tree, dataset: str) -> list[str]:
     """Outlier sets of a dataset."""
-    names = [name for name in tree.data[dataset] if name.startswith("x_outlier_")]
-    return sorted(name.removeprefix("x_outlier_") for name in names)
+    return tree.about(dataset)["outliers"]
 
 
 def best_trivial(sums: checks.Summary, dataset: str, part: str, names: Iterable[str]) -> str:
@@ -32,6 +31,8 @@ def sample_groups(tree: Tree, dataset: str) -> list[Row]:
     Of a confidential dataset no real image is shown: neither test nor nearest training images, nor the controls that
     are made of real ones, nor a sample that equals one.
     """
+    if exhibit := tree.exhibit(dataset):
+        return exhibit[1]
     data, hidden = tree.data[dataset], tree.confidential(dataset)
     found = {} if hidden else {"real test images": ("control", data["x_test"][:SHOWN])}
     for model, about in tree.models(dataset).items():
@@ -78,8 +79,8 @@ def score_sets(tree: Tree, dataset: str, points: int = 201) -> tuple[list[Row], 
     Those of all seeds together; the second array is the shares below them.
     """
     shares = np.linspace(0, 1, points)
-    x = tree.data[dataset]["x_test"]
-    unit = np.prod(x.shape[1:]) * np.log(2)
+    about = tree.about(dataset)
+    unit = math.prod(about["shape"]) * math.log(2)
     out = []
     for model, cells in tree.densities(dataset).items():
         parts = {"test": "test"} | {part: f"outlier_{part}" for part in sets_of(tree, dataset)}
@@ -87,7 +88,7 @@ def score_sets(tree: Tree, dataset: str, points: int = 201) -> tuple[list[Row], 
                   for name, part in parts.items()}  # fmt: skip
         sets = {name: np.quantile(scores, shares) / unit for name, scores in pooled.items()}
         family = tree.models(dataset)[model]["family"]
-        out.append({"name": model, "family": family, "n": len(x), "sets": sets})
+        out.append({"name": model, "family": family, "n": about["sizes"]["test"], "sets": sets})
     return out, shares
 
 
@@ -179,9 +180,8 @@ def same_test(tree: Tree) -> list[dict[str, int]]:
     """Datasets of the same test images and different numbers of real ones that their classifiers are trained on."""
     groups: list[tuple[str, dict[str, int]]] = []
     for dataset in tree.spec["datasets"]:
-        data = tree.data[dataset]
-        digest = hashlib.sha256(np.ascontiguousarray(data["x_test"]).tobytes()).hexdigest()
-        size = min(len(data["x_train"]), REAL)
+        about = tree.about(dataset)
+        digest, size = about["test"], min(about["sizes"]["train"], REAL)
         alike = (group for key, group in groups if key == digest and size not in group.values())
         if (group := next(alike, None)) is None:
             groups.append((digest, group := {}))

@@ -1,6 +1,7 @@
 """The figures of a benchmark of images: which there are, and where they are written."""
 
-import numpy as np
+import math
+
 from matplotlib.figure import Figure
 
 from gm.figures import augmentation as draw_augmentation
@@ -70,16 +71,14 @@ def whole(tree: Tree, sums: checks.Summary, cells: list[Row]) -> Drawn:
 
 def figures_of(tree: Tree, dataset: str, trivial: dict, sums: checks.Summary, pairs: list[Row]) -> Drawn:
     """The figures of one dataset, those that have something to show, by name."""
-    data, models = tree.data[dataset], tree.models(dataset)
+    about, models = tree.about(dataset), tree.models(dataset)
     items = panels.Items(tree, dataset)
-    levels = int(data["levels"])
-    ends = (0, levels - 1) if levels else (float(data["x_train"].min()), float(data["x_train"].max()))
     drawn = {}
     if groups := panels.sample_groups(tree, dataset):
-        drawn["samples"] = draw_samples.samples(groups, *ends)
+        drawn["samples"] = draw_samples.samples(groups, *about["ends"])
     intervals = views.intervals(sums, dataset, models)
     if intervals:
-        drawn["likelihood"] = draw_likelihood.likelihood(intervals, int(np.prod(data["x_train"].shape[1:])))
+        drawn["likelihood"] = draw_likelihood.likelihood(intervals, math.prod(about["shape"]))
     if rungs := views.rungs(pairs, dataset, tree.spec["ladder"], models):
         drawn["ladder"] = draw_likelihood.ladder(tree.spec["ladder"][0], rungs)
     drawn |= fidelity(items, dataset, sums)
@@ -157,4 +156,5 @@ def utility(tree: Tree, dataset: str, sums: checks.Summary) -> Drawn:
         return {}
     models = {model: about for name in group for model, about in tree.models(name).items()}
     found = views_of.augmentation(sums, group, models)
-    return {"augmentation": draw_augmentation.augmentation(found, len(tree.data[dataset]["x_test"]))} if found else {}
+    n = tree.about(dataset)["sizes"]["test"]
+    return {"augmentation": draw_augmentation.augmentation(found, n)} if found else {}

@@ -45,7 +45,7 @@ def outliers(tree: Tree, dataset: str, trivial: dict[str, Arrays], sums: checks.
     out = []
     for part in sets_of(tree, dataset):
         best = best_trivial(sums, dataset, part, trivial)
-        theirs, aligned = trivial[best], f"outlier_{part}" in tree.data[dataset].get("aligned", ())
+        theirs, aligned = trivial[best], f"outlier_{part}" in tree.about(dataset)["aligned"]
         for model, cells in tree.densities(dataset).items():
             key = {"benchmark": tree.spec["benchmark"], "dataset": dataset, "quantity": f"auroc/{part}"}
             key |= {"model": model, "reference": f"{views.TRIVIAL}/{best}"}
@@ -87,9 +87,14 @@ def ranking(tree: Tree, dataset: str, table: list[Row], sums: checks.Summary) ->
 
 def run(table: Output, page: Output, *, spec: dict) -> Outcome:
     """Report on the benchmark whose folder `table` lies in; the other files stand beside it."""
-    models = {about["name"]: {key: about[key] for key in ("family", "labels", "measure")} for about in spec["models"]}
-    report(table.parent, spec | {"models": models, "commit": provenance.commit()})
+    make(table.parent, spec, provenance.commit())
     return Outcome()
+
+
+def make(root: Path, spec: dict, commit: str) -> None:
+    """Report on what a commit left in a folder, by this stage's slice of the configuration."""
+    models = {about["name"]: {key: about[key] for key in ("family", "labels", "measure")} for about in spec["models"]}
+    report(root, spec | {"models": models, "commit": commit})
 
 
 def report(root: Path, spec: dict) -> None:
@@ -149,7 +154,7 @@ def report(root: Path, spec: dict) -> None:
 
 def chapter(tree: Tree, dataset: str, sums: checks.Summary, pairs: list[Row], cells: list[Row]) -> dict:
     """What the page says of one dataset."""
-    models, data = tree.models(dataset), tree.data[dataset]
+    models, about = tree.models(dataset), tree.about(dataset)
     final = [row for row in pairs if row["dataset"] == dataset and row["seed"] == "all"]
     ruler = tree.root / dataset / "ruler/features.json"
     nets = panels.by_net(sums, dataset, "FD_", "FDinf_", "KID_", *DIVERSITY)
@@ -165,11 +170,11 @@ def chapter(tree: Tree, dataset: str, sums: checks.Summary, pairs: list[Row], ce
     shown = [metric for names in (*nets.values(), *columns.values()) for metric in names]
     return {
         "name": dataset,
-        "shape": " x ".join(str(size) for size in data["x_train"].shape[1:]),
-        "levels": int(data["levels"]),
-        "sizes": {name: len(data[f"x_{name}"]) for name in ("train", "valid", "test", "fresh")},
+        "shape": " x ".join(str(size) for size in about["shape"]),
+        "levels": about["levels"],
+        "sizes": {name: about["sizes"][name] for name in ("train", "valid", "test", "fresh")},
         "facts": io.read_json(ruler).get("facts", {}) if ruler.is_file() else {},
-        "confidential": tree.confidential(dataset),
+        "confidential": about["confidential"],
         "models": views.by_model(sums, dataset, models, [*shown, "fit/epsilon"]),
         "columns": columns,
         "nets": nets,

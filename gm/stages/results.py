@@ -2,6 +2,7 @@
 
 import importlib.resources
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from gm import io
 from gm.figures import page, style
 from gm.metrics.groups.outliers import outlier_rows
+from gm.stages import exhibit
 from gm.table import ensembles, summary, views
 
 RECORDS = ("model", "samples", "scores", "features", "metrics")
@@ -26,14 +28,32 @@ def resource(name: str) -> str:
 
 
 class Tree:
-    """The files of one benchmark, read once."""
+    """The files of one benchmark, read once. Of a redrawn archive, exhibits stand in place of the images."""
 
     def __init__(self, root: Path, spec: dict) -> None:
         self.root, self.spec = root, spec
         self.cells = [(dataset, model, seed) for dataset, model, seed in spec["planned"]]
-        self.data = {name: io.read_arrays(root / name / "data.npz") for name in spec["datasets"]}
+        self.facts: dict[str, Row] = {}
         self.records = {cell: self._records(cell) for cell in self.cells}
         self.scores = {cell: self.arrays(cell, "scores.npz") if self.ran(cell) else {} for cell in self.cells}
+
+    @cached_property
+    def data(self) -> dict[str, Arrays]:
+        """The arrays of every dataset."""
+        return {name: io.read_arrays(self.root / name / "data.npz") for name in self.spec["datasets"]}
+
+    def exhibit(self, dataset: str) -> tuple[Row, list[Row]] | None:
+        """Facts and pictures of a dataset whose images are not here; None where they are."""
+        if (self.root / dataset / "data.npz").is_file():
+            return None
+        return exhibit.unpack(io.read_arrays(self.root / dataset / "exhibit.npz"))
+
+    def about(self, dataset: str) -> Row:
+        """Facts of a dataset of images (`gm.stages.exhibit.describe`)."""
+        if dataset not in self.facts:
+            found = self.exhibit(dataset)
+            self.facts[dataset] = found[0] if found else exhibit.describe(self.data[dataset])
+        return self.facts[dataset]
 
     def path(self, cell: tuple, name: str) -> Path:
         """A file of one run."""
@@ -65,7 +85,7 @@ class Tree:
 
     def confidential(self, dataset: str) -> bool:
         """Whether no real image of a dataset may be shown."""
-        return bool(self.data[dataset].get("confidential", False))
+        return self.about(dataset)["confidential"]
 
     def ran(self, cell: tuple) -> bool:
         """Whether no stage of a run failed: a run that failed anywhere counts nowhere."""
@@ -115,7 +135,7 @@ def table_of(tree: Tree, trivial: dict[str, dict]) -> list[Row]:
                 rows = tree.rows(cell, "metrics.csv")
                 rows = rows or [{"metric": "run", "value": 0, "n": 1, "kind": "count", "status": "missing"}]
                 table += [place | {"model": model, "seed": cell[2]} | row for row in rows]
-        aligned = tree.data[dataset].get("aligned", ())
+        aligned = tree.about(dataset)["aligned"]
         for model, cells in tree.densities(dataset).items():
             for seed, scores in combined(tree, dataset, model, cells):
                 rows = outlier_rows(scores, aligned=aligned)

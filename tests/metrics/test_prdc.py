@@ -73,7 +73,7 @@ def test_a_class_that_is_not_drawn_is_not_covered():
     label = np.arange(200) % 2
     real, fake = rng.normal(size=(200, 4)) + 20 * label[:, None], rng.normal(size=(200, 4))
     found = prdc(real, fake, label=label)
-    assert found["coverage/class-0"][0] > 0.9 and found["coverage/class-1"] == (0.0, 0.0)
+    assert found["coverage/class-0"][0] > 0.9 and found["coverage/class-1"][0] == 0.0
 
 
 def test_error_of_the_coverage_is_that_of_the_definition():
@@ -125,3 +125,19 @@ def test_identical_images_count_although_radii_are_zero():
 def test_too_few_rows_are_refused():
     with pytest.raises(ValueError, match="more than k = 5"):
         prdc(np.zeros((5, 2)), np.zeros((9, 2)))
+
+
+def test_a_class_that_is_covered_whole_is_not_known_exactly():
+    """Ten classes of 25: the 95 % interval holds the mean over 300 redraws in 90 % at least (it was 64 % with error 0).
+
+    Three binomial errors below a true 95 % over 3000 dependent cells of one design; fixed seed.
+    """
+    rng = np.random.default_rng(9)
+    label = np.arange(250) % 10
+    found = np.array([
+        [found[f"coverage/class-{c}"] for c in range(10)]
+        for found in (prdc(rng.normal(size=(250, 32)), 0.95 * rng.normal(size=(250, 32)), label=label)
+                      for _ in range(300))
+    ])  # fmt: skip
+    assert found[..., 1].min() > 0
+    assert (np.abs(found[..., 0] - found[..., 0].mean()) <= 1.96 * found[..., 1]).mean() > 0.9

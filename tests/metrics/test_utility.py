@@ -122,6 +122,14 @@ def test_own_labels_are_used_and_their_order_does_not_matter():
         assert rows[f"accuracy/{name}/tstr"]["value"] > 0.5 > wrong[f"accuracy/{name}/tstr"]["value"]
 
 
+def test_own_labels_of_more_images_than_the_classifiers_see_are_not_used(monkeypatch):
+    """Then a model knows labels of images that the real regime does not have: its own make no difference."""
+    monkeypatch.setattr("gm.metrics.groups.utility.REAL", 20)
+    samples = labelled()
+    wrong = samples | {"label": 3 - samples["label"]}
+    assert found(run(samples)) == found(run(wrong))
+
+
 def test_same_stream_same_rows(good):
     assert found(run(labelled())) == good
 

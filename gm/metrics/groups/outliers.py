@@ -1,5 +1,6 @@
 """Outlier detection: rows of the scores of one run, and of the trivial baselines of a dataset."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -11,6 +12,7 @@ from gm.metrics.run import Arrays, Row, Run, row
 
 METRICS = {"auroc": roc.auroc, "aupr": roc.aupr, "auprin": roc.auprin, "fpr95": roc.fpr95, "fpr95out": roc.fpr95out}
 BATCHES = (2, 10, 25)
+GROUPS = 10  # of non-members, left out in turn
 
 ByName = dict[str, dict[str, ndarray]]
 
@@ -23,29 +25,52 @@ def baselines(data: Arrays) -> ByName:
 
 
 def rows(run: Run, rng: np.random.Generator) -> list[Row]:
-    """Rows of every score that the run gives, and of those derived from its density, which are left in `items`."""
-    given = _given(run)
-    made: ByName = {}
-    if "nll" in given:
-        made = derived(run.data, given)
-        run.items.update({f"score_{name}_{part}": score for name in made for part, score in made[name].items()})
-        made |= batched(given["nll"], rng)
-    return outlier_rows(given | made, aligned=run.data.get("aligned", ()))
+    r"""Rows of every score that the run gives, and of those derived from its density, which are left in `items`.
+
+    Scores that are told from the non-members have errors over these too: those of `outlier_rows` and, in quadrature,
+    the jackknife's that leaves a tenth of the non-members out in turn,
+
+    $$ se^2 = \frac{9}{10} \sum_{g=1}^{10} (\theta_{(g)} - \bar\theta)^2 . $$
+    """
+    given, aligned = _given(run), run.data.get("aligned", ())
+    if "nll" not in given:
+        return outlier_rows(given, aligned=aligned)
+    made = complexity(run.data, given["nll"]) | unusual(given)
+    run.items.update({f"score_{name}_{part}": score for name in made for part, score in made[name].items()})
+    key = rng.random(max(map(len, given["nll"].values())))
+    found = outlier_rows(given | made | batched(given["nll"], key), aligned=aligned)
+    errors = _calibration(given, key, aligned)
+    return [row | {"se": math.hypot(row["se"], errors.get(row["metric"], 0.0))} for row in found]
 
 
-def derived(data: Arrays, given: Mapping[str, Arrays]) -> ByName:
-    """Scores of single images made from a run's own, by name and part.
+def _calibration(given: Mapping[str, Arrays], key: ndarray, aligned: Iterable[str]) -> dict[str, float]:
+    """Standard error of each metric from the non-members that its score is told from."""
+    values: dict[str, list[float]] = {}
+    for group in range(GROUPS):
+        fewer = {name: dict(parts) for name, parts in given.items()}
+        for parts in fewer.values():
+            if "nonmember" in parts:
+                parts["nonmember"] = parts["nonmember"][np.arange(len(parts["nonmember"])) % GROUPS != group]
+        for found in outlier_rows(unusual(fewer) | batched(fewer["nll"], key), aligned=aligned):
+            values.setdefault(found["metric"], []).append(found["value"])
+    return {name: math.sqrt((GROUPS - 1) * np.var(found)) for name, found in values.items()}
 
-    `complexity` where pixels are integers; `typicality` and `dose` (density of states) where non-members were scored.
+
+def complexity(data: Arrays, nll: Arrays) -> ByName:
+    """`complexity` by part, where pixels are integers."""
+    if not np.issubdtype(data["x_test"].dtype, np.integer):
+        return {}
+    return {"complexity": {part: scores.complexity(nll[part], data[f"x_{part}"]) for part in _judged(nll)}}
+
+
+def unusual(given: Mapping[str, Arrays]) -> ByName:
+    """`typicality` and `dose` (density of states) of single images, by part, where non-members were scored.
 
     Arguments:
-        data: the dataset's arrays.
         given: score name -> part (`test`, `nonmember`, `outlier_<set>`) -> `[N]`; `nll` is among them.
     """
     nll, out = given["nll"], {}
     parts = _judged(nll)
-    if np.issubdtype(data["x_test"].dtype, np.integer):
-        out["complexity"] = {part: scores.complexity(nll[part], data[f"x_{part}"]) for part in parts}
     usual = {name: found["nonmember"] for name, found in given.items() if _spread(found.get("nonmember", ()))}
     if "nll" in usual:
         out["typicality"] = {part: scores.typicality(nll[part], usual["nll"]) for part in parts}
@@ -55,14 +80,17 @@ def derived(data: Arrays, given: Mapping[str, Arrays]) -> ByName:
     return out
 
 
-def batched(nll: Arrays, rng: np.random.Generator) -> ByName:
+def batched(nll: Arrays, key: ndarray) -> ByName:
     """`typicality@M` of disjoint batches of M images, by part, where a part has two of them.
 
-    One order serves all parts of one size, so that aligned sets stay aligned.
+    Arguments:
+        nll: part -> `[N]`.
+        key: random numbers, as many as the longest part has images; the order of its first N serves every part of N
+            images, so that aligned sets stay aligned.
     """
     if not _spread(nll.get("nonmember", ())):
         return {}
-    key, out = rng.random(max(map(len, nll.values()))), {}
+    out = {}
     for size in BATCHES:
         long = [part for part in _judged(nll) if len(nll[part]) >= 2 * size]
         means = {part: scores.batch_means(nll[part], size, order=key[: len(nll[part])].argsort()) for part in long}

@@ -15,9 +15,11 @@ LABELLER = "svm"
 def rows(run: Run, rng: np.random.Generator) -> Iterable[Row]:
     """`accuracy/<classifier>/<regime>`, `macro_f1/...`, and `gain/<classifier>/<regime>/<against>`.
 
-    Of more than 1000 training images, 1000 are used, the same for every model of a seed. Samples without labels of
-    their own are labelled by a classifier that is trained on these, and on nothing else: such a sample adds an image
-    but no label, and at best passes on what the classifier has already learnt. Regimes without synthetic images
+    Of more than 1000 training images, 1000 are used, the same for every model of a seed. Samples are labelled by a
+    classifier that is trained on these, and on nothing else: such a sample adds an image but no label, and at best
+    passes on what the classifier has already learnt. Labels of a model's own are used only where it saw no others,
+    that is of at most 1000 training images; the images themselves it saw all. (`resample` draws fresh images, with
+    the labels that they have.) Regimes without synthetic images
     (`trtr`, `classical=<r>`, `fresh=<r>`) are the same for all models of a seed, so that models differ by their
     samples alone. A dataset without labels gives no row.
     """
@@ -40,7 +42,7 @@ def rows(run: Run, rng: np.random.Generator) -> Iterable[Row]:
         for child, x in ((order, run.samples["x"]), (others, data["x_fresh"]))
     )
     x = scaled(run.samples["x"][drawn])
-    own = "label" in run.samples
+    own = "label" in run.samples and len(data["label_train"]) <= REAL
     label = run.samples["label"][drawn] if own else utility.classify(LABELLER, *real, x, seed=seed)
     unseen = scaled(data["x_fresh"][fresh]), data["label_fresh"][fresh]
     targets, truth = scaled(data["x_test"]), data["label_test"]

@@ -21,9 +21,14 @@ COLUMNS = ("rmse", "cover", "width", "evals")
 
 def run(table: Output, page: Output, *, spec: dict) -> Outcome:
     """Report on the benchmark whose folder `table` lies in; the other files stand beside it."""
-    models = {about["name"]: about for about in spec["models"]}
-    report(table.parent, spec | {"models": models, "commit": provenance.commit()})
+    make(table.parent, spec, provenance.commit())
     return Outcome()
+
+
+def make(root: Path, spec: dict, commit: str) -> None:
+    """Report on what a commit left in a folder, by this stage's slice of the configuration."""
+    models = {about["name"]: about for about in spec["models"]}
+    report(root, spec | {"models": models, "commit": commit})
 
 
 def report(root: Path, spec: dict) -> None:
