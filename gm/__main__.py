@@ -26,6 +26,12 @@ COMMANDS = {
     "why": "why a target would be made again: which key or which function changed",
     "status": "what is done, failed or missing",
     "retry": "clear failed runs, so that the next run makes them again",
+    "archive": "pack a finished benchmark into one zip file",
+    "figures": "redraw every figure and the report of an archive",
+    "verify": "check an archive's hashes, remake its tables, and retrain a few of its runs",
+    "diff": "which numbers of two archives differ, by how much, and what else does",
+    "merge": "join archives whose runs do not contradict each other",
+    "trace": "what a figure was drawn from, and whether its table is still that one",
     "check": "run the model contract on any importable class",
 }
 

@@ -1,0 +1,90 @@
+"""gm diff: which numbers of two archives differ, by how many standard errors, and which code, key or library does."""
+
+import argparse
+import math
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from gm import archive, io
+from gm.commands.records import code_changes, differences
+
+KEY = ("dataset", "model", "metric")
+MADE = ("model.json", "samples.json", "scores.json", "features.json", "metrics.json")
+
+
+def main(arguments: list[str]) -> int:
+    """Print what differs, the farthest first; exit 1 if anything does."""
+    parser = argparse.ArgumentParser("gm diff", description=__doc__.splitlines()[0])
+    parser.add_argument("old", type=Path)
+    parser.add_argument("new", type=Path)
+    parser.add_argument("--most", type=int, default=20, help="lines of each kind (default 20)")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as name:
+        folders = [Path(name) / side for side in ("old", "new")]
+        try:
+            found = [archive.read(path, to) for path, to in zip((options.old, options.new), folders, strict=True)]
+            numbers, causes = (
+                moved(*(io.read_rows(folder / "summary.csv") for folder in folders)),
+                why(*folders, *found),
+            )
+        except (archive.Refused, OSError, KeyError, ValueError) as error:
+            print(f"gm diff: {error}", file=sys.stderr)
+            return 2
+    _tell("numbers that moved, in standard errors of their difference", numbers, options.most)
+    _tell("what else differs", causes, options.most)
+    if not numbers and not causes:
+        print("no difference")
+    return 1 if numbers or causes else 0
+
+
+def _tell(what: str, lines: list[str], most: int) -> None:
+    if lines:
+        print(f"{what} ({len(lines)}):")
+        print("\n".join(f"  {line}" for line in lines[:most]))
+        if len(lines) > most:
+            print(f"  ... and {len(lines) - most} more (--most)")
+
+
+def moved(old: Iterable[dict], new: Iterable[dict]) -> list[str]:
+    r"""Means over seeds that differ, with \(|a - b| / \sqrt{e_a^2 + e_b^2}\), the farthest first.
+
+    The error of a mean is that over seeds and that over test items in quadrature. Both archives may share test items
+    and seeds, in which case the true error of the difference is smaller.
+
+    Example:
+        >>> row = {"dataset": "d", "model": "m", "metric": "x", "mean": "1.0", "se": "0.3", "se_items": "0.4"}
+        >>> moved([row], [row | {"mean": "2.0"}])
+        ['d m x: 1 -> 2 (1.41)']
+    """
+    sides = [{tuple(row[key] for key in KEY): row for row in rows} for rows in (old, new)]
+    found = []
+    for place in sides[0] | sides[1]:
+        a, b = (side.get(place) for side in sides)
+        name = " ".join(place)
+        if a is None or b is None:
+            found.append((math.inf, f"{name}: only in the {'new' if a is None else 'old'} one"))
+        elif a["mean"] != b["mean"]:
+            error = math.hypot(*(float(row[key] or 0) for row in (a, b) for key in ("se", "se_items")))
+            first, second = float(a["mean"]), float(b["mean"])
+            distance = abs(first - second) / error if error else math.inf
+            told = f"{distance:.3g}" if error else "no error stated"
+            found.append((distance, f"{name}: {first:.6g} -> {second:.6g} ({told})"))
+    return [line for _, line in sorted(found, key=lambda pair: -pair[0])]
+
+
+def why(old: Path, new: Path, before: dict, after: dict) -> list[str]:
+    """Libraries, keys and functions that differ, each once, with the number of runs that it concerns."""
+    lines = [f"library {line}" for line in differences(before["versions"], after["versions"])]
+    lines += [f"commit: {before['commit']} -> {after['commit']}"] if before["commit"] != after["commit"] else []
+    counts: dict[str, int] = {}
+    for path in sorted(old.glob("*/*/*/*.json")):
+        if path.name not in MADE or not (new / path.relative_to(old)).is_file():
+            continue
+        a, b = io.read_json(path), io.read_json(new / path.relative_to(old))
+        found = [f"key of {a['stage']} {line}" for line in differences(a["spec"], b["spec"])]
+        found += [f"code of {a['stage']} {line}" for line in code_changes(a["code"]["parts"], b["code"]["parts"])]
+        for line in found:
+            counts[line] = counts.get(line, 0) + 1
+    return lines + [f"{line} ({count} runs)" for line, count in sorted(counts.items(), key=lambda pair: -pair[1])]

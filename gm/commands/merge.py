@@ -1,0 +1,112 @@
+"""gm merge: join archives into one, refused where their runs contradict each other."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from gm import archive, io
+from gm.commands import figures
+from gm.commands.archive import pack
+
+ALIKE = ("metrics", "nets", "inception", "budgets", "groups", "draws", "grid")
+
+
+def main(arguments: list[str]) -> int:
+    """Write the joint archive, with its tables and figures made anew from all runs."""
+    parser = argparse.ArgumentParser("gm merge", description=__doc__.splitlines()[0])
+    parser.add_argument("archives", nargs="+", type=Path, help="two or more")
+    parser.add_argument("--out", type=Path, required=True, help="the joint zip file")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            found = merge(options.archives, Path(name), options.out)
+        except (archive.Refused, KeyError, OSError) as error:
+            print(f"gm merge: {error}", file=sys.stderr)
+            return 2
+    print(f"{options.out}: {len(found['spec']['planned'])} runs from {len(options.archives)} archives")
+    return 0
+
+
+def merge(paths: list[Path], place: Path, out: Path) -> dict:
+    """Join archives; the manifest of the joint one.
+
+    Raises:
+        gm.archive.Refused: one is not what it should be, or two disagree on a dataset, a model, a metric or a run.
+    """
+    whole, read, extra = place / "joint", [], {}
+    for index, path in enumerate(paths):
+        folder = place / str(index)
+        read.append((archive.read(path, folder), folder, path))
+    spec = joint([(found["spec"], path) for found, _, path in read], out.stem)
+    for found, folder, path in read:
+        for name in found["files"]:
+            top = name.split("/")[0]
+            if top in spec["datasets"]:
+                _add(folder / name, whole / name, name, path)
+            elif top == "config":
+                extra[f"config/{path.stem}/{name.removeprefix('config/')}"] = (folder / name).read_bytes()
+    record = io.read_json(read[0][1] / "table.json")
+    commits = sorted({found["commit"] for found, _, _ in read})
+    io.write_json(whole / "table.json", record | {"spec": spec, "commit": " and ".join(commits)})
+    figures.make(whole)
+    sources = [{"file": path.name, "sha256": io.sha256(path), "commit": found["commit"]} for found, _, path in read]
+    return pack(whole, out, extra, about={"merged": sources})
+
+
+def joint(specs: list[tuple[dict, Path]], name: str) -> dict:
+    """The specification of the joint report: all datasets, models, runs and seeds.
+
+    Raises:
+        gm.archive.Refused: if the archives measured differently, or two models of one name are not the same.
+    """
+    first, origin = specs[0]
+    out = {key: value for key, value in first.items() if key in ALIKE} | {"benchmark": name}
+    models: dict[str, dict] = {}
+    for spec, path in specs:
+        for key in ALIKE:
+            if spec.get(key) != first.get(key):
+                raise archive.Refused(f"'{key}' is {spec.get(key)} in {path} and {first.get(key)} in {origin}")
+        for model in spec["models"]:
+            if models.setdefault(model["name"], model) != model:
+                raise archive.Refused(f"model '{model['name']}' of {path} is another one than in an archive before it")
+    out |= {"models": list(models.values())}
+    for key in ("datasets", "planned", "compare", "ladder"):
+        out[key] = _union(item for spec, _ in specs for item in spec[key])
+    if "families" in first:
+        out["families"] = {name: about for spec, _ in specs for name, about in spec["families"].items()}
+    ran = {tuple(cell[:2]) for cell in out["planned"]}
+    skipped = _union(item for spec, _ in specs for item in spec["skipped"])
+    out["skipped"] = [item for item in skipped if tuple(item[:2]) not in ran]
+    out["seeds"] = sorted({seed for spec, _ in specs for seed in spec["seeds"]})
+    return out
+
+
+def _union(items) -> list:
+    out = []
+    for item in items:
+        if item not in out:
+            out.append(item)
+    return out
+
+
+def _add(source: Path, target: Path, name: str, path: Path) -> None:
+    """One file into the joint folder; a second of its name must be of the same making.
+
+    Of a record that is: the same key, the same code and the same outputs, whatever the time it took. Exhibits and the
+    few samples follow from those; the first one stays.
+    """
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+        return
+    if source.suffix == ".json":
+        old, new = io.read_json(target), io.read_json(source)
+        for key in ("status", "spec", "outputs"):
+            if old.get(key) != new.get(key):
+                raise archive.Refused(f"{name} of {path} and of an archive before it differ in '{key}'")
+        if old.get("code", {}).get("digest") != new.get("code", {}).get("digest"):
+            raise archive.Refused(f"{name} of {path} was made by other code than in an archive before it")
+    elif source.name != "exhibit.npz" and io.sha256(source) != io.sha256(target):
+        raise archive.Refused(f"{name} of {path} has other bytes than in an archive before it")
