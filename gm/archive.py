@@ -118,6 +118,7 @@ def crate(found: Mapping) -> dict:
         for name, about in found["files"].items()
     ]
     root = {"@id": "./", "@type": "Dataset", "name": found.get("benchmark", ""), "hasPart": parts}
+    root["datePublished"] = found.get("date", "")
     root["description"] = "Tables, scores, figures and provenance of a benchmark of generative models"
     own = {"@id": CRATE, "@type": "CreativeWork", "about": {"@id": "./"}}
     own["conformsTo"] = {"@id": "https://w3id.org/ro/crate/1.1"}

@@ -2,11 +2,13 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from gm.table import agreement, checks, curves, panels, views
+from gm.table import agreement, checks, curves, panels, summary, views
 
 MODELS = {name: {"family": family, "labels": False, "measure": "density"} for name, family in (
     ("resample", "control"), ("memoriser", "control"), ("ppca", "control"), ("flow", "kl"), ("ebm", "kl"))}  # fmt: skip
@@ -147,6 +149,25 @@ def test_bits_hold_every_contestant_of_every_dataset_and_the_sets_of_all():
         ("one", "flow", ["noise"]), ("two", "flow", ["mnist"])]  # fmt: skip
     (panel,) = panels.observation(sums, {"one": MODELS, "two": MODELS})
     assert (panel["dataset"], panel["set"], panel["models"][0]["auroc"]["mean"]) == ("two", "mnist", 0.3)
+
+
+def test_the_outlier_sets_of_the_observation_figure_are_those_that_the_datasets_name():
+    """Every dataset whose outliers are all of MNIST or of Fashion-MNIST calls them by a name that the figure knows."""
+    found = {}
+    for file in sorted((Path(__file__).resolve().parents[1] / "config/datasets").glob("*.yaml")):
+        for name, options in (yaml.safe_load(file.read_text()).get("outliers") or {}).items():
+            if (options or {}).get("dataset") in ("mnist", "fashion-mnist"):
+                found.setdefault(name, []).append(file.stem)
+    assert set(found) == set(panels.NALISNICK) and min(map(len, found.values())) > 1
+
+
+def test_numbers_of_all_seeds_count_the_seeds_that_ran():
+    base = {"benchmark": "b", "dataset": "d", "model": "m", "n": 9, "kind": "estimate", "status": "ok", "se": 0.1}
+    rows = [base | {"metric": "logp_lower", "value": 1.0, "seed": str(seed)} for seed in (0, 2)]
+    rows.append(base | {"metric": "auroc/waic/x", "value": 0.5, "seed": "all"})
+    found = {row["metric"]: row for row in summary.summarise(rows, {("d", "m"): 3})}
+    assert {name: (row["n_ok"], row["n_planned"]) for name, row in found.items()} == {
+        "logp_lower": (2, 3), "auroc/waic/x": (2, 3)}  # fmt: skip
 
 
 def accuracies(dataset, lift=0.0):

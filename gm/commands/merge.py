@@ -9,6 +9,7 @@ from pathlib import Path
 from gm import archive, io
 from gm.commands import figures
 from gm.commands.archive import pack
+from gm.stages import exhibit
 
 ALIKE = ("metrics", "nets", "inception", "budgets", "groups", "draws", "grid")
 
@@ -94,8 +95,8 @@ def _union(items) -> list:
 def _add(source: Path, target: Path, name: str, path: Path) -> None:
     """One file into the joint folder; a second of its name must be of the same making.
 
-    Of a record that is: the same key, the same code and the same outputs, whatever the time it took. Exhibits and the
-    few samples follow from those; the first one stays.
+    Of a record that is: the same key, the same code and the same outputs, whatever the time it took. Of an exhibit: the
+    same dataset; the pictures of both are shown.
     """
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -108,5 +109,11 @@ def _add(source: Path, target: Path, name: str, path: Path) -> None:
                 raise archive.Refused(f"{name} of {path} and of an archive before it differ in '{key}'")
         if old.get("code", {}).get("digest") != new.get("code", {}).get("digest"):
             raise archive.Refused(f"{name} of {path} was made by other code than in an archive before it")
-    elif source.name != "exhibit.npz" and io.sha256(source) != io.sha256(target):
+    elif source.name == "exhibit.npz":
+        (about, shown), (other, further) = (exhibit.unpack(io.read_arrays(file)) for file in (target, source))
+        if about != other:
+            raise archive.Refused(f"{name} of {path} is of another dataset than in an archive before it")
+        names = {group["name"] for group in shown}
+        io.write_arrays(target, exhibit.pack(about, shown + [g for g in further if g["name"] not in names]))
+    elif io.sha256(source) != io.sha256(target):
         raise archive.Refused(f"{name} of {path} has other bytes than in an archive before it")

@@ -45,30 +45,30 @@ CAPTIONS = {
     ),
     "fidelity": (
         "Frechet distance (FD) and kernel distance (KID) between samples and the test split, on each feature net; "
-        "dots are means over seeds, lines Student-t 95 % intervals over seeds (over images where no seed moves "
-        "the number), pale lines with the error over images added. The dashed line is resample, real images that "
-        "nobody else saw: the floor at this number of images. Conclude: a model is at best not distinguishable "
-        "from the floor. Not distinguishable is not equal: KID at this number of images separates few "
-        "contestants, and the best model is picked on the same numbers. Do not trust a model below the floor, do "
-        "not compare values between nets or with published ones, and do not reward memoriser: replaying training "
-        "images scores well here by design."
+        "dots are means over seeds, lines Student-t 95 % intervals over seeds (over images where no seed moves the "
+        "number), pale lines over seeds and images together (with few seeds maybe the shorter: an error over "
+        "images is well known). The dashed line is resample, real images that nobody else saw: the floor at this "
+        "number of images. Conclude: a model is at best not distinguishable from the floor. Not distinguishable is "
+        "not equal: KID at this number of images separates few contestants, and the best model is picked on the "
+        "same numbers. Do not trust a model below the floor, do not compare values between nets or with published "
+        "ones, and do not reward memoriser: replaying training images scores well here by design."
     ),
     "extrapolation": (
         "Frechet distance against 1/n, both sides subsampled to n images, per feature net: one line per seed, and "
         "at 1/n = 0 the extrapolated distance with its 95 % interval. Shown are fresh real images (dashed: the "
-        "floor), the replay of training images, and of each family the model closest at full n, chosen on the "
-        "same numbers. Conclude: how much of a distance is bias of n, and whether a model stays above the floor "
-        "without it. Do not compare a distance at one n with one at another, nor with one on another net, and do "
-        "not trust the extrapolation where the points bend."
+        "floor), the replay of training images, and of each family the model closest at full n through that net, "
+        "chosen on the same numbers. Conclude: how much of a distance is bias of n, and whether a model stays "
+        "above the floor without it. Do not compare a distance at one n with one at another, nor with one on "
+        "another net, and do not trust the extrapolation where the points bend."
     ),
     "diversity": (
         "Precision and density (are samples where real images are?), recall and coverage (are real images where "
         "samples are?) per feature net, against the test split; dots are means over seeds, lines Student-t 95 % "
-        "intervals over seeds (over images where no seed moves the number), pale lines with the error over images "
-        "added. The dashed line is resample, real images that nobody else saw: what is within reach. Conclude: "
-        "whether a large distance comes from bad samples or from missing ones. Do not read 1 as the ceiling, for "
-        "the dashed line is; do not compare nets, nor numbers of images; density has no upper end, and a few "
-        "samples in a crowd raise it."
+        "intervals over seeds (over images where no seed moves the number), pale lines over seeds and images "
+        "together (with few seeds maybe the shorter: an error over images is well known). The dashed line is "
+        "resample, real images that nobody else saw: what is within reach. Conclude: whether a large distance "
+        "comes from bad samples or from missing ones. Do not read 1 as the ceiling, for the dashed line is; do not "
+        "compare nets, nor numbers of images; density has no upper end, and a few samples in a crowd raise it."
     ),
     "classes": (
         "Coverage of each class of the test split by a model's samples, per feature net, with 95 % half widths; a "
@@ -79,9 +79,10 @@ CAPTIONS = {
     "ranks": (
         "Ranks of the models on each metric with 95 % rank intervals, over seeds: a bar holds every rank that "
         "paired differences to the other models allow, corrected for their number (Holm). The mark is the rank of "
-        "the mean. Conclude: model A is better than B where the whole bar lies left of B's. Overlapping bars are "
-        "not distinguishable. Do not average ranks over metrics, and do not read the order of the marks within "
-        "overlapping bars."
+        "the mean. Conclude: models differ where their bars do not overlap; a bar that starts right of 1 has so "
+        "many models proven better. Bars that overlap may still differ, for they answer for all models at once: of "
+        "a single pair ask the paired table. With three seeds most bars span most ranks. Do not average ranks over "
+        "metrics, and do not read the order of the marks within overlapping bars."
     ),
     "agreement": (
         "Kendall's rank correlation of the models between metrics and feature nets, each turned so that more is "
@@ -118,11 +119,12 @@ CAPTIONS = {
     "scores": (
         "Outlier scores other than plain likelihood, a panel per score: area under the ROC curve, mean over seeds "
         "with a 95 % half width, models (rows) by outlier sets (columns); grey where a model has no such score. "
-        "Ratios are to the first model of the ladder, ensembles and WAIC over seeds; the number after the @ is the "
-        "size of batches judged together, which makes a task easier. Errors count the non-members that typicality "
-        "and density of states are told from. Conclude: what a score repairs that plain likelihood gets wrong, "
-        "model by model. Do not compare a score of batches with one of single images, and do not pick a score here "
-        "and report its area: it was chosen on these outliers."
+        "Ratios are to the first model of the ladder, for densities if it is one, else for masses; ensembles and "
+        "WAIC are one score of all seeds, with an error over images alone; the number after the @ is the size of "
+        "batches judged together, which makes a task easier. Errors count the non-members that typicality and "
+        "density of states are told from. Conclude: what a score repairs that plain likelihood gets wrong, model "
+        "by model. Do not compare a score of batches with one of single images, and do not pick a score here and "
+        "report its area: it was chosen on these outliers."
     ),
     "distances": (
         "Distribution of the distance from samples to their nearest training image, in levels and Euclidean over "
@@ -143,18 +145,20 @@ CAPTIONS = {
     "leakage": (
         "Membership attacks in numbers, one mark per attack: area under the ROC curve, members found at 1 % of "
         "non-members flagged, and the largest ε that an audit refutes, mean over seeds; lines are 95 % intervals "
-        "over seeds (over images where no seed moves the number), pale lines with the error over images added. "
-        "The line of a guess is 0.5, 1 % and 0; a thick bar is the ε that a private fit accounted for. Conclude: "
-        "an audit's bound below the accounted ε is consistent with it, one above refutes the accounting. Do not "
-        "read a bound of 0 as privacy, and do not take the largest of a model's attacks: each holds by itself, "
-        "not all together, and a mean over seeds summarises bounds without being one."
+        "over seeds (over images where no seed moves the number), pale lines over seeds and images together (with "
+        "few seeds maybe the shorter: an error over images is well known). The line of a guess is 0.5, 1 % and 0; "
+        "a thick bar is the ε that a private fit accounted for. Conclude: an audit's bound below the accounted ε "
+        "is consistent with it, one above refutes the accounting. Do not read a bound of 0 as privacy, and do not "
+        "take the largest of a model's attacks: each holds by itself, not all together, and a mean over seeds "
+        "summarises bounds without being one."
     ),
     "plane": (
         "What one attack, named beforehand, finds out against what samples are good for: area under its ROC curve "
         "(0.5 is a guess) against the accuracy on real test images of a classifier trained on synthetic ones, and "
-        "against the Frechet distance; lines are 95 % intervals over seeds, pale lines with the error over images "
-        "added. Conclude: which models give use without giving members away; fresh real images show what is "
-        "within reach. Do not call the left edge private: it is what this attack could not find, and another may."
+        "against the Frechet distance; lines are 95 % intervals over seeds, pale lines over seeds and images "
+        "together (with few seeds maybe the shorter: an error over images is well known). Conclude: which models "
+        "give use without giving members away; fresh real images show what is within reach. Do not call the left "
+        "edge private: it is what this attack could not find, and another may."
     ),
     "augmentation": (
         "Accuracy on real test images of classifiers trained on real images and added ones, with Student-t 95 % "
@@ -174,10 +178,10 @@ CAPTIONS = {
     "cost": (
         "Counted evaluations of one run in training and scoring (a density, a gradient or a Gibbs sweep of one "
         "image counts one; sampling is not counted) against the lower end of the log-likelihood and against the "
-        "Frechet distance; lines are Student-t 95 % intervals over seeds, pale lines with the error over images "
-        "added. Evaluations are counted, so this figure is the same on every machine; seconds are in cost.csv. "
-        "Conclude: what the extra work bought. Do not read it as time: one evaluation of a large network costs "
-        "more than one of a small one."
+        "Frechet distance; lines are Student-t 95 % intervals over seeds, pale lines over seeds and images "
+        "together (with few seeds maybe the shorter: an error over images is well known). Evaluations are counted, "
+        "so this figure is the same on every machine; seconds are in cost.csv. Conclude: what the extra work "
+        "bought. Do not read it as time: one evaluation of a large network costs more than one of a small one."
     ),
 }
 

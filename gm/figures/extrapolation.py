@@ -64,7 +64,7 @@ def _apart(places: Sequence[float]) -> list[float]:
     """From the right, the places that leave room for their labels."""
     kept = [places[-1]]
     for place in reversed(places):
-        if min(kept[-1] - place, place) > 0.13 * places[-1]:
+        if min(kept[-1] - place, place) > 0.22 * places[-1]:
             kept.append(place)
     return kept
 

@@ -8,13 +8,16 @@ from matplotlib.lines import Line2D
 
 from gm.figures.style import SOLID, canvas, colour, rows
 
+LIFT = 0.15  # of the upper end's marker over the line, of the lower end's under it: of a narrow interval both are seen
+
 
 def _ends(axes, y: float, low: Mapping, high: Mapping, tint: str, edge: float) -> None:
     """A bar from the lower to the upper end, whiskers over seeds, markers that show each end's kind."""
     left, right = low["mean"], high["mean"]
+    lift = 0 if low["kind"] == high["kind"] == "exact" else LIFT
     shown = right if math.isfinite(right) else edge
     axes.plot([left, shown], [y, y], color=tint, lw=6, alpha=0.28, solid_capstyle="butt")
-    for row, marker in ((low, "<"), (high, ">")):
+    for row, marker, at in ((low, "<", y + lift), (high, ">", y - lift)):
         if not math.isfinite(row["mean"]):
             axes.annotate("", (edge, y), (left, y), arrowprops={"arrowstyle": "->", "color": tint})
             continue
@@ -22,7 +25,7 @@ def _ends(axes, y: float, low: Mapping, high: Mapping, tint: str, edge: float) -
             axes.plot([row["low"], row["high"]], [y, y], color=tint, lw=1.3)
         exact = row["kind"] == "exact"
         face = tint if row["kind"] in SOLID else "white"
-        axes.plot(row["mean"], y, marker="o" if exact else marker, ms=7, mfc=face, mec=tint, mew=1.5)
+        axes.plot(row["mean"], at, marker="o" if exact else marker, ms=6, mfc=face, mec=tint, mew=1.5)
 
 
 def likelihood(models: Sequence[Mapping], dim: int) -> Figure:
@@ -96,9 +99,9 @@ def ladder(base: str, steps: Sequence[Mapping]) -> Figure:
             continue
         axes.plot(ends, [y, y], color=tint, lw=8, alpha=0.28, solid_capstyle="butt")
         axes.plot([gain["low"], gain["high"]], [y, y], color=tint, lw=1.3)
-        for end, side, marker in ((ends[0], "lower", "<"), (ends[1], "upper", ">")):
+        for end, side, marker, at in ((ends[0], "lower", "<", y + LIFT), (ends[1], "upper", ">", y - LIFT)):
             face = tint if gain[f"kind_{side}"] in SOLID else "white"
-            axes.plot(end, y, marker=marker, ms=8, mfc=face, mec=tint, mew=1.5)
+            axes.plot(end, at, marker=marker, ms=6, mfc=face, mec=tint, mew=1.5)
         step = rung["step"]
         kind = {"wins": gain["kind_lower"], "loses": gain["kind_upper"]}.get(gain["verdict"])
         text = gain["verdict"] + (f" by a {kind} end" if kind else "")

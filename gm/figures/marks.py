@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.lines import Line2D
 
 from gm.figures.style import colour
+from gm.table import summary
 
 FRESH, COPY = "resample", "memoriser"
 
@@ -16,8 +17,13 @@ def dot(axes, x: float, y: float, name: str, family: str) -> None:
 
 
 def whiskers(axes, row: Mapping, at: float, family: str, *, upright: bool = False) -> None:
-    """The interval over seeds, and behind it, pale, the one that covers the test items too."""
-    ends = [(row["mean"] - row["half_total"], row["mean"] + row["half_total"])] if row["half_total"] else []
+    """The interval over seeds, and behind it, pale, the one over seeds and test items.
+
+    With few seeds the latter may be the shorter: the items' error, which it shares, is known better than the seeds'.
+    """
+    least, most = summary.range_of(row.get("metric", ""))
+    whole = row["half_total"]
+    ends = [(max(least, row["mean"] - whole), min(most, row["mean"] + whole))] if whole else []
     ends += [(row["low"], row["high"])] if row["low"] is not None else []
     for (low, high), (alpha, width) in zip(reversed(ends), [(1.0, 2.0), (0.35, 1.2)], strict=False):
         place = ([at, at], [low, high]) if upright else ([low, high], [at, at])
@@ -30,7 +36,7 @@ def controls() -> list[Line2D]:
         Line2D([], [], marker="D", ls="", color=colour("control"), label=f"{FRESH}: fresh real images"),
         Line2D([], [], marker="X", ls="", color=colour("control"), label=f"{COPY}: replays training images"),
         Line2D([], [], color="#444444", lw=2.0, label="95 % over seeds (over images where no seed moves it)"),
-        Line2D([], [], color="#444444", lw=1.2, alpha=0.35, label="and over images too"),
+        Line2D([], [], color="#444444", lw=1.2, alpha=0.35, label="over seeds and images (may be the shorter)"),
     ]
 
 

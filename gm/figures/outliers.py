@@ -49,8 +49,8 @@ def ecdf(models: Sequence[Mapping], shares: np.ndarray) -> Figure:
     """One panel per model: the distribution of its score over the test images and over each outlier set.
 
     Arguments:
-        models: per model `name`, `family`, `n` (test images), and `sets`: per name of a set (`test` first) the
-            quantiles of the score at `shares`, `[Q]`, in bits per dimension.
+        models: per model `name`, `family`, and by name of a set (`test` first) `sets`, the quantiles of the score at
+            `shares`, `[Q]`, in bits per dimension, and `n`, the number of images of a seed.
         shares: `[Q]`, increasing from 0 to 1.
 
     Returns:
@@ -67,14 +67,14 @@ def ecdf(models: Sequence[Mapping], shares: np.ndarray) -> Figure:
     for axes, part in zip(axes_grid.flat, models, strict=False):
         for name, found in part["sets"].items():
             look = {"color": "black", "lw": 2.0} if name == "test" else tints[name]
-            handles[name] = axes.plot(found, shares, **look)[0]
+            handles[name] = axes.plot(found, shares, drawstyle="steps-post", **look)[0]
         low, high = window(part["sets"])
         axes.set(xlim=(low, high), ylim=(-0.02, 1.02))
         axes.set_title(part["name"], color=colour(part["family"]))
         axes.set_xlabel("-log p, bits per dimension")
     for axes in axes_grid[:, 0]:
         axes.set_ylabel("share of images below")
-    labels = [f"test (n = {models[0]['n']})" if name == "test" else name for name in handles]
+    labels = [f"{name} (n = {models[0]['n'][name]})" for name in handles]
     figure.legend(list(handles.values()), labels, loc="outside lower center", ncols=min(5, len(labels)))
     return figure
 

@@ -156,7 +156,9 @@ def distances(panels: Sequence[Mapping], grid: np.ndarray) -> Figure:
         axes.set_visible(False)
     dashes = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (7, 1, 1, 1, 1, 1)))
     for axes, panel in zip(axes_grid.flat, panels, strict=False):
-        axes.fill_between(grid, panel["held_out"], color="#e8e8e8", lw=0, label="real test images")
+        axes.fill_between(
+            grid, panel["held_out"], facecolor="#e8e8e8", edgecolor="#777777", lw=0.8, label="real test images"
+        )
         axes.plot(grid, panel["held_out"], color="#777777", lw=0.8)
         for i, model in enumerate(panel["models"]):
             look = CONTROLS.get(model["name"])
@@ -165,6 +167,7 @@ def distances(panels: Sequence[Mapping], grid: np.ndarray) -> Figure:
         axes.set(xlim=(0 - 0.015 * grid[-1], grid[-1]), ylim=(0, 1.02))
         axes.set_title(panel["name"])
         axes.set_xlabel("distance (levels)")
-        axes.legend(loc="upper left" if len(panel["models"]) < 5 else "lower right", fontsize=6.5)
+        axes.legend(loc="upper left" if len(panel["models"]) < 5 else "lower right", fontsize=6.5, frameon=True,
+                    framealpha=0.85, edgecolor="none")  # fmt: skip
     axes_grid[0, 0].set_ylabel("share of images at most that far\nfrom a training image")
     return figure

@@ -86,9 +86,10 @@ def score_sets(tree: Tree, dataset: str, points: int = 201) -> tuple[list[Row], 
         parts = {"test": "test"} | {part: f"outlier_{part}" for part in sets_of(tree, dataset)}
         pooled = {name: np.concatenate([tree.scores[cell][f"score_nll_{part}"] for cell in cells])
                   for name, part in parts.items()}  # fmt: skip
-        sets = {name: np.quantile(scores, shares) / unit for name, scores in pooled.items()}
+        sizes = {name: len(tree.scores[cells[0]][f"score_nll_{part}"]) for name, part in parts.items()}
+        sets = {name: np.quantile(scores, shares, method="inverted_cdf") / unit for name, scores in pooled.items()}
         family = tree.models(dataset)[model]["family"]
-        out.append({"name": model, "family": family, "n": about["sizes"]["test"], "sets": sets})
+        out.append({"name": model, "family": family, "n": sizes, "sets": sets})
     return out, shares
 
 
@@ -132,9 +133,9 @@ class Items:
 def extrapolation(items: Items, sums: checks.Summary, dataset: str) -> list[Row]:
     """Per net the distances at several numbers of images, of the controls and the closest model of each family."""
     out = []
-    metrics = views.metrics_of(sums, dataset, "FD_")
-    shown = panels.front(sums, dataset, items.models, metrics[0]) if metrics else []
     for net in items.names("fd_curve/"):
+        metrics = views.metrics_of(sums, dataset, f"FD_{net}@")
+        shown = panels.front(sums, dataset, items.models, metrics[0]) if metrics else []
         models = [row | {"curves": found, "limit": sums.get((dataset, row["name"], f"FDinf_{net}"))}
                   for row, found in items.having(f"fd_curve/{net}") if row["name"] in shown]  # fmt: skip
         out += [{"name": net, "models": models}] if models else []

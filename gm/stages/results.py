@@ -159,7 +159,9 @@ def combined(tree: Tree, dataset: str, model: str, cells: list[tuple]) -> list[t
             for cell in which
         }
 
-    base = next(iter(tree.spec["ladder"]), model)
+    base, about = next(iter(tree.spec["ladder"]), model), tree.spec["models"]
+    if about[base]["measure"] != about[model]["measure"]:
+        base = model  # a density and a mass have no ratio
     reference = nll(tree.densities(dataset).get(base, [])) if base != model else {}
     return ensembles.across(nll(cells), reference)
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from gm.table.interval import LEVEL, NORMAL
+from gm.table.interval import LEVEL, NORMAL, p_of
 from gm.table.paired import LOSES, NOTHING, OPEN, WINS, holm
 from gm.table.summary import Row
 
@@ -62,6 +62,7 @@ def _floor(floor: Iterable[Row], models: Mapping[str, Mapping]) -> Iterable[tupl
     for row in floor:
         metric, model = row["quantity"], row["model"]
         span = f"difference {row['lower']:.3g}, 95 % interval [{row['low']:.3g}, {row['high']:.3g}]"
+        span += f", p = {row['p_holm']:.2g}"
         if row["verdict"] == WINS:
             text = f"{model} scores better than fresh real images on {metric} ({span}): the ruler is bent"
             yield "alarm", FRESH, text
@@ -112,7 +113,7 @@ def _half(dataset: str, summary: Summary) -> Iterable[tuple[str, str, str]]:
     for family in (attacks, ["dcr_share"]):
         rows = {metric: row for metric in family if (row := summary.get((dataset, FRESH, metric))) is not None}
         rows = {metric: row for metric, row in rows.items() if row["half_total"]}
-        raw = [math.erfc(abs(row["mean"] - 0.5) / row["half_total"] * NORMAL / math.sqrt(2)) for row in rows.values()]
+        raw = [p_of(row["mean"] - 0.5, row.get("se") or 0.0, row["n_ok"], row["se_items"]) for row in rows.values()]
         for (metric, row), p in zip(rows.items(), holm(raw), strict=True):
             found = f"{metric} of fresh real images is {row['mean']:.3f} ± {row['half_total']:.3f}"
             among = f", p = {p:.2g}" + (f" among {len(rows)} (Holm)" if len(rows) > 1 else "")

@@ -113,15 +113,24 @@ def p_value(values: Sequence[float], errors: Sequence[float]) -> float:
         (0.0742, 0.05)
     """
     mean = float(np.mean(values) if moved(values) else values[0])
+    return p_of(mean, standard_error(values), len(values), float(np.mean(errors)))
+
+
+def p_of(mean: float, seeds: float, count: int, items: float) -> float:
+    """`p_value` from a mean, its standard error over a number of seeds (0 where they move nothing), and over items.
+
+    Example:
+        >>> p_of(2.0, 3**-0.5, 3, 0.0) == p_value([1.0, 2.0, 3.0], [0.0, 0.0, 0.0])
+        True
+    """
     if not math.isfinite(mean):
         return 0.0
-    seeds, items = standard_error(values), float(np.mean(errors))
     if mean == 0 or seeds == items == 0:
         return float(mean == 0)
 
     def excess(log_p: float) -> float:
         tail = math.exp(log_p) / 2
-        student = stdtrit(len(values) - 1, tail) * seeds if seeds else 0.0
+        student = stdtrit(count - 1, tail) * seeds if seeds else 0.0
         return math.hypot(student, ndtri(tail) * items) - abs(mean)
 
     least = math.log(1e-300)

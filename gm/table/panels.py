@@ -8,7 +8,7 @@ from gm.table.views import intervals, metrics_of
 
 LOWER = ("FD_", "FDinf_", "KID_")
 HIGHER = ("coverage_",)
-NALISNICK = ("mnist", "fashion-mnist")
+NALISNICK = ("mnist", "fashion")  # outlier sets, as the datasets name them
 SOURCES = {"trtr": "real images alone", "classical": "classical augmentation", "fresh": "fresh real images"}
 SOURCES |= {"synthetic": ""}
 

@@ -26,6 +26,16 @@ def number(text: object) -> float | None:
     return None if text in ("", None) else float(text)
 
 
+def range_of(metric: str) -> tuple[float, float]:
+    """Least and greatest value that a metric can have.
+
+    Example:
+        >>> range_of("auroc/nll/mnist"), range_of("FD_pca@250")
+        ((0.0, 1.0), (-inf, inf))
+    """
+    return (0.0, 1.0) if metric.startswith(SHARES) else (-math.inf, math.inf)
+
+
 def weakest(kinds: Iterable[str]) -> str:
     """The weakest of several kinds: what a quantity computed from all of them may claim.
 
@@ -39,7 +49,8 @@ def weakest(kinds: Iterable[str]) -> str:
 def summarise(rows: Iterable[Mapping[str, object]], planned: Mapping[tuple[str, str], int]) -> list[Row]:
     """One row per dataset, model and metric: mean over the seeds that ran, with Student's 95 % interval.
 
-    A failed seed's numbers are left out of the mean and shown by `n_ok < n_planned`; they are never replaced.
+    A failed seed's numbers are left out of the mean and shown by `n_ok < n_planned`; they are never replaced. A number
+    of all seeds together (`seed = all`) counts the seeds that ran, and has an error over test items alone.
     Where no seed moves the number, the interval is over test items (`over = items`, by the rows' own standard error).
     A count or a choice of a fit, which has no error of its own, has no interval. That of a share ends at 0 and at 1.
 
@@ -59,13 +70,17 @@ def summarise(rows: Iterable[Mapping[str, object]], planned: Mapping[tuple[str, 
         (2.0, 3)
     """
     groups: dict[tuple, list[Mapping]] = {}
+    ran: dict[tuple, set] = {}
     for row in rows:
         if row["status"] == "ok" and row["value"] not in ("", None):
+            if row.get("seed") != "all":
+                ran.setdefault((row["dataset"], row["model"]), set()).add(row.get("seed"))
             groups.setdefault((row["benchmark"], row["dataset"], row["model"], row["metric"]), []).append(row)
     return [
         dict(zip(("benchmark", "dataset", "model", "metric"), key, strict=True))
         | _mean(group)
-        | {"n_ok": len(group), "n_planned": planned.get(key[1:3], 1)}
+        | {"n_ok": len(ran.get(key[1:3], group) if group[0].get("seed") == "all" else group)}
+        | {"n_planned": planned.get(key[1:3], 1)}
         for key, group in groups.items()
     ]
 
@@ -87,7 +102,7 @@ def _mean(group: list[Mapping]) -> Row:
             half, over = NORMAL * items, "items"
         if items is not None:
             total = across(values, [items])[1]
-    low, high = (0.0, 1.0) if str(group[0]["metric"]).startswith(SHARES) else (-math.inf, math.inf)
+    low, high = range_of(str(group[0]["metric"]))
     return {
         "mean": mean,
         "low": None if half is None else max(low, mean - half),

@@ -1,12 +1,4 @@
 # The grid and three helpers, spec(), code() and handed_in(): the only Python of the workflow.
-import os
-import sys
-
-sys.path.insert(0, workflow.basedir)
-os.environ.update(
-    PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()])
-)
-
 from snakemake.exceptions import WorkflowError
 
 from gm import plan

@@ -1,0 +1,28 @@
+# An archive instead of a grid: one rule, which trains nothing.
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from gm import source
+
+settings = workflow.config_settings
+if len(settings.config) > 1 or settings.configfiles:
+    raise WorkflowError("--config archive=FILE.zip stands alone: no other key, no grid")
+ARCHIVE = str(settings.config["archive"])
+if not Path(ARCHIVE).is_file():
+    raise WorkflowError(f"--config archive: no file {ARCHIVE}; expected what 'gm archive' wrote")
+ROOT = f"results/redrawn/{Path(ARCHIVE).stem}"
+DRAWN = ("gm.commands.figures", "gm.stages.report", "gm.stages.sampling.report")
+
+
+rule figures:
+    input:
+        ARCHIVE,
+    output:
+        page=f"{ROOT}/report/index.html",
+        table=f"{ROOT}/table.csv",
+    params:
+        root=ROOT,
+        code=source.digest(source.fingerprint(*DRAWN)),
+    shell:
+        "gm figures {input:q} --out {params.root:q}"
