@@ -5,6 +5,7 @@ every member is expected, small enough, free of pickles and has the hash that th
 folder appear under its name.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -145,6 +146,10 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             yield file
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError, RuntimeError) as error:
         raise Refused(f"{path}: {error}; expected a whole zip file without encryption") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # which a seek to where a cut file has nothing gives
+            raise
+        raise Refused(f"{path}: cut; expected a whole zip file") from error
 
 
 def _manifest(file: zipfile.ZipFile) -> dict:
@@ -205,7 +210,8 @@ def _check_name(name: str) -> None:
         raise Refused(f"member {name[:80]!r}: expected a relative path of plain names, ending in one of {legal}")
 
 
-def _check_size(name: str, size: int, most: int = MEMBER_BYTES) -> None:
+def _check_size(name: str, size: int, most: int | None = None) -> None:
+    most = MEMBER_BYTES if most is None else most
     if size > most:
         raise Refused(f"member '{name}' has {size} bytes when unpacked; expected {most} at most")
 

@@ -69,7 +69,7 @@ def pack(
     tree = import_module("gm.stages.results").Tree(root, spec | {"models": {m["name"]: m for m in spec["models"]}})
     files = dict(extra) | environment()
     tops = [*root.glob("*.csv"), root / "table.json", *root.glob("figures/*/*"), root / "report/index.html"]
-    files |= {path.relative_to(root).as_posix(): path for path in tops if path.is_file()}
+    files |= {path.relative_to(root).as_posix(): path for path in tops if path.is_file() and path.name[0] != "."}
     for dataset in spec["datasets"]:
         files |= _dataset(tree, dataset, targets=module_of("report", spec) != "gm.stages.report")
     for cell in tree.cells:

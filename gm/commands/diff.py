@@ -83,8 +83,9 @@ def why(old: Path, new: Path, before: dict, after: dict) -> list[str]:
         if path.name not in MADE or not (new / path.relative_to(old)).is_file():
             continue
         a, b = io.read_json(path), io.read_json(new / path.relative_to(old))
-        found = [f"key of {a['stage']} {line}" for line in differences(a["spec"], b["spec"])]
-        found += [f"code of {a['stage']} {line}" for line in code_changes(a["code"]["parts"], b["code"]["parts"])]
+        parts = (record.get("code", {}).get("parts", {}) for record in (a, b))
+        found = [f"key of {a['stage']} {line}" for line in differences(a.get("spec", {}), b.get("spec", {}))]
+        found += [f"code of {a['stage']} {line}" for line in code_changes(*parts)]
         for line in found:
             counts[line] = counts.get(line, 0) + 1
     return lines + [f"{line} ({count} runs)" for line, count in sorted(counts.items(), key=lambda pair: -pair[1])]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gm import io
 
-ORIGIN = re.compile(rb"table\.csv sha256 ([0-9a-f]{64}), commit ([^<)\x00\r\n]+)")
+ORIGIN = re.compile(rb"table\.csv sha256 ([0-9a-f]{64}), commit ([0-9A-Za-z+ ]+)")
 
 
 def main(arguments: list[str]) -> int:
@@ -46,11 +46,8 @@ def origin(content: bytes) -> tuple[str, str]:
         >>> origin(b"<dc:description>table.csv sha256 " + b"0" * 64 + b", commit abc+</dc:description>")[1]
         'abc+'
     """
-    found = ORIGIN.search(content)
-    if found is None and content.startswith(b"%PDF"):
-        found = ORIGIN.search(content.replace(b"\\", b""))
-    if found is None and content.startswith(b"\x89PNG"):
-        found = ORIGIN.search(_texts(content))
+    text = _texts(content) if content.startswith(b"\x89PNG") else content.replace(b"\\", b"")
+    found = ORIGIN.search(text)
     if found is None:
         raise ValueError("no origin inside; expected a figure of a report of gm")
     return found[1].decode(), found[2].decode().strip()

@@ -10,7 +10,9 @@ if len(settings.config) > 1 or settings.configfiles:
     raise WorkflowError("--config archive=FILE.zip stands alone: no other key, no grid")
 ARCHIVE = str(settings.config["archive"])
 if not Path(ARCHIVE).is_file():
-    raise WorkflowError(f"--config archive: no file {ARCHIVE}; expected what 'gm archive' wrote")
+    raise WorkflowError(
+        f"--config archive: no file {ARCHIVE}; expected what 'gm archive' wrote"
+    )
 ROOT = f"results/redrawn/{Path(ARCHIVE).stem}"
 DRAWN = ("gm.commands.figures", "gm.stages.report", "gm.stages.sampling.report")
 
