@@ -10,7 +10,7 @@ import pytest
 GM = Path(__file__).resolve().parents[1] / "gm"
 FLOORS = [
     {"io", "rng", "source"},
-    {"provenance", "config"},
+    {"provenance", "config", "archive"},
     {"nets", "sampling"},
     {"densities"},
     {"model"},

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from matplotlib.lines import Line2D
 
 from gm.figures.style import colour
-from gm.table import summary
 
 FRESH, COPY = "resample", "memoriser"
 
@@ -21,9 +20,7 @@ def whiskers(axes, row: Mapping, at: float, family: str, *, upright: bool = Fals
 
     With few seeds the latter may be the shorter: the items' error, which it shares, is known better than the seeds'.
     """
-    least, most = summary.range_of(row.get("metric", ""))
-    whole = row["half_total"]
-    ends = [(max(least, row["mean"] - whole), min(most, row["mean"] + whole))] if whole else []
+    ends = [(row["low_total"], row["high_total"])] if row["half_total"] else []
     ends += [(row["low"], row["high"])] if row["low"] is not None else []
     for (low, high), (alpha, width) in zip(reversed(ends), [(1.0, 2.0), (0.35, 1.2)], strict=False):
         place = ([at, at], [low, high]) if upright else ([low, high], [at, at])

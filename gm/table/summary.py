@@ -7,8 +7,8 @@ from gm.table.interval import NORMAL, across, half_width, moved, standard_error
 
 COLUMNS = ("benchmark", "dataset", "model", "seed", "metric", "value", "se", "n", "kind", "status")
 SUMMARY = (
-    "benchmark", "dataset", "model", "metric", "mean", "low", "high", "over", "se", "se_items", "half_total", "n",
-    "kind", "n_ok", "n_planned",
+    "benchmark", "dataset", "model", "metric", "mean", "low", "high", "over", "se", "se_items", "half_total",
+    "low_total", "high_total", "n", "kind", "n_ok", "n_planned",
 )  # fmt: skip
 STATUS = ("dataset", "model", "seed", "stage", "status", "reason", "n_ok", "n_planned")
 # Metrics that are shares, areas under curves or probabilities, by how their names begin.
@@ -61,7 +61,8 @@ def summarise(rows: Iterable[Mapping[str, object]], planned: Mapping[tuple[str, 
     Returns:
         Rows with columns `SUMMARY`, in the order in which the quantities first appear: `se` is the standard
         error over seeds, `se_items` the mean of the rows' own, `half_total` the half width of a 95 % interval that
-        covers both (`gm.table.interval.across`), `n` the number of test items behind one row.
+        covers both (`gm.table.interval.across`), `low_total` and `high_total` its ends, `n` the number of test items
+        behind one row.
 
     Example:
         >>> cell = {"benchmark": "b", "dataset": "d", "model": "m", "metric": "x", "se": "", "n": 9}
@@ -111,6 +112,8 @@ def _mean(group: list[Mapping]) -> Row:
         "se": error,
         "se_items": items,
         "half_total": total,
+        "low_total": None if total is None else max(low, mean - total),
+        "high_total": None if total is None else min(high, mean + total),
         "n": group[0]["n"],
         "kind": "estimate" if bounds and len(values) > 1 else weakest(str(row["kind"]) for row in group),
     }
