@@ -7,7 +7,7 @@ from gm.model import Event, History, Log, Model, Split
 
 
 class Memoriser(Model):
-    """Replay training images, each at most once, with their labels; it has no density."""
+    """Replay training images with their labels, all equally often; it has no density."""
 
     family = "control"
     labels = True
@@ -28,12 +28,9 @@ class Memoriser(Model):
         return self.sample_labelled(n, generator=generator)[0]
 
     def sample_labelled(self, n: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`n` training images drawn without replacement, `[n, C, H, W]`, and their own labels `[n]`.
-
-        Raises:
-            ValueError: more images are asked for than were stored.
-        """
-        if n > len(self.images):
-            raise ValueError(f"'n' is {n}; expected at most {len(self.images)}, the training images")
-        order = torch.randperm(len(self.images), generator=generator)[:n].to(self.images.device)
+        """`n` training images, `[n, C, H, W]`, and their own labels `[n]`: whole passes over them, each in an order of
+        its own, and at last a part of one."""
+        passes = -(-n // len(self.images))
+        order = torch.cat([torch.randperm(len(self.images), generator=generator) for _ in range(passes)])
+        order = order[:n].to(self.images.device)
         return self.images[order].long(), self.classes[order]

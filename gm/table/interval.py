@@ -120,8 +120,8 @@ def p_of(mean: float, seeds: float, count: int, items: float) -> float:
     """`p_value` from a mean, its standard error over a number of seeds (0 where they move nothing), and over items.
 
     Example:
-        >>> p_of(2.0, 3**-0.5, 3, 0.0) == p_value([1.0, 2.0, 3.0], [0.0, 0.0, 0.0])
-        True
+        >>> round(p_of(2.0, 3**-0.5, 3, 0.0), 4), p_of(0.0, 0.0, 1, 0.0)
+        (0.0742, 1.0)
     """
     if not math.isfinite(mean):
         return 0.0
