@@ -220,11 +220,12 @@ def tpr_at(member: ndarray, nonmember: ndarray, rate: float) -> tuple[float, flo
     non-members above the true threshold is binomial(n, rate), between a and b with 95 %, and the threshold between
     the a-th and the (b+1)-th largest of them:
 
-    $$ se^2 = \frac{p(1-p)}{m+4} + \Big(\frac{\max(T_{k+1} - T_a,\; T_{b+1} - T_{k+1})}{1.96}\Big)^2 $$
+    $$ se^2 = \frac{p(1-p)}{m+4} + \Big(\frac{T_{b+1} - T_a}{2 \cdot 1.96}\Big)^2 $$
 
     with $p = (c+2)/(m+4)$ of Agresti and Coull, which does not vanish where none or all of m members are found. The
-    error is to be read as a 95 % interval, 1.96 of it to either side; that covers in 96 to 100 % of draws from normal
-    scores. At one expected false alarm a is 0, and the interval of however large a share reaches down to 0.
+    error is to be read as a 95 % interval, 1.96 of it to either side; that covers in 93 to 98 % of draws from normal
+    scores, where two false alarms or more are expected. At one, the larger of the two distances to $T_{k+1}$ stands in
+    place of half the range, the interval of however large a share reaches down to 0, and it covers in 99 % and more.
 
     References:
         Membership Inference Attacks From First Principles (Carlini et al., 2022), for the measure.
@@ -254,7 +255,7 @@ def tpr_at(member: ndarray, nonmember: ndarray, rate: float) -> tuple[float, flo
     a, b = np.searchsorted(bdtr(np.arange(n + 1), n, rate), [0.025, 0.975])
     found, least, most = ((member > descending[min(rank, n)]).sum() for rank in (k + 1, a, b + 1))
     p = (found + 2) / (m + 4)
-    spread = max(found - least, most - found) / (NORMAL * m)
+    spread = ((most - least) / 2 if k > 1 else max(found - least, most - found)) / (NORMAL * m)
     return float(found / m), float(np.sqrt(p * (1 - p) / (m + 4) + spread**2))
 
 

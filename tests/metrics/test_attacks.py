@@ -138,11 +138,15 @@ def test_threshold_never_admits_more_false_alarms_than_nominal():
 @pytest.mark.parametrize(("n", "rate"), [(500, 0.01), (1000, 0.001)])
 @pytest.mark.parametrize("shift", [0.0, 1.0, 3.0])
 def test_interval_of_the_share_covers(n, rate, shift):
-    """400 draws of normal scores: nominal 95 % holds in 93 % at least, that is 2.6 errors below (1 % false alarms)."""
+    """1000 draws of normal scores: nominal 95 % holds in 93 to 98 %, in 98 % and more at one expected false alarm.
+
+    True shares are 95 to 97 %, and 99 %; three errors of 0.6 % at most: false alarm below 1 %.
+    """
     rng = np.random.default_rng(7)
     truth = norm.sf(norm.isf(rate) - shift)
-    draws = np.array([tpr_at(shift + rng.normal(size=n), rng.normal(size=n), rate) for _ in range(400)])
-    assert (np.abs(draws[:, 0] - truth) <= 1.96 * draws[:, 1]).mean() >= 0.93
+    draws = np.array([tpr_at(shift + rng.normal(size=n), rng.normal(size=n), rate) for _ in range(1000)])
+    covered = (np.abs(draws[:, 0] - truth) <= 1.96 * draws[:, 1]).mean()
+    assert 0.93 <= covered <= 0.985 if n * rate > 1.5 else covered >= 0.98
 
 
 def test_classifier_repeats_itself():
