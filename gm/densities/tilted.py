@@ -116,7 +116,7 @@ class Tilted(nn.Module):
 
         Raises:
             FloatingPointError: if a weight is not finite.
-            ValueError: if `resample` is another word, or for fewer than 2 draws along the path.
+            ValueError: if `resample` is another word.
         """
         if resample not in ("end", "path"):
             raise ValueError(f"'resample' is {resample!r}; expected 'end' or 'path'")
@@ -132,8 +132,9 @@ class Tilted(nn.Module):
             runs = ais(path, kernel_at, plan.lams, base, generator=generator, log=log)
             log_w, x = runs.log_w, runs.state.x
         else:
-            base = self.draw_base((1 + excess) * n, generator=generator)[None]
-            runs = waste_free(path, kernel_at, plan.lams, base, chains=n, generator=generator, log=log)
+            chains = max(n, 2)
+            base = self.draw_base((1 + excess) * chains, generator=generator)[None]
+            runs = waste_free(path, kernel_at, plan.lams, base, chains=chains, generator=generator, log=log)
             log_w, x = runs.log_w[0], runs.state.x[0]
         keep = systematic(log_w[None], n, generator=generator)[0]
         if resample == "path":  # the states of a chain lie side by side
