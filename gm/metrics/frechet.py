@@ -120,8 +120,8 @@ def frechet_gaussian(mu: ndarray, s1: ndarray, nu: ndarray, s2: ndarray) -> floa
     r"""Squared 2-Wasserstein distance between two Gaussians of given means and covariances.
 
     The equation is that of `frechet`; with $S_1 = LL^T$ the last trace is that of the roots of the eigenvalues
-    of $L^T S_2 L$, where L is the Cholesky factor, or for a singular $S_1$ its eigenvectors times the roots of its
-    eigenvalues.
+    of $L^T S_2 L$, where L is the Cholesky factor (LAPACK's generalised symmetric problem), or for a singular $S_1$ its
+    eigenvectors times the roots of its eigenvalues.
 
     Reference:
         The Frechet Distance between Multivariate Normal Distributions (Dowson & Landau, 1982).
@@ -140,11 +140,12 @@ def frechet_gaussian(mu: ndarray, s1: ndarray, nu: ndarray, s2: ndarray) -> floa
     """
     shift = mu - nu
     try:
-        factor = cholesky(s1, lower=True)
+        values = eigh(s2, s1, type=2, driver="gv", eigvals_only=True)
     except LinAlgError:
         values, vectors = eigh(s1)
         factor = vectors * np.sqrt(np.maximum(values, 0.0))
-    roots = np.sqrt(np.maximum(eigvalsh(factor.T @ s2 @ factor), 0.0))
+        values = eigvalsh(factor.T @ s2 @ factor)
+    roots = np.sqrt(np.maximum(values, 0.0))
     return float(shift @ shift + np.trace(s1) + np.trace(s2) - 2 * roots.sum())
 
 
