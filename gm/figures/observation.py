@@ -49,7 +49,9 @@ def observation(panels: Sequence[Mapping]) -> Figure:
             axes.plot(x, y["mean"], marker=marker, ms=6.5, mfc=face, mec=tint, mew=1.4, ls="")
         axes.set_xlim(min(finite) - 0.12 * reach, max(finite) + 0.5 * reach)
         axes.set_ylim(-0.04, 1.04)
-        axes.set_title(f"{panel['dataset']} against {panel['set']}  (n = {panel['models'][0]['auroc']['n']})")
+        first = panel["models"][0]
+        tested, both = int(float(first["bpd_lower"]["n"])), int(float(first["auroc"]["n"]))
+        axes.set_title(f"{panel['dataset']} against {panel['set']}  (n = {tested} + {both - tested})")
         axes.set_xlabel("bits per dimension of test images (further left is better)")
         _spread(axes, [(x, model["auroc"]["mean"], model) for x, model in places])
     grid[0, 0].set_ylabel("AUROC of -log p (0.5 = chance)")
