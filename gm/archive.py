@@ -15,6 +15,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ from gm import io
 FORMAT = 1
 MANIFEST, CRATE = "manifest.json", "ro-crate-metadata.json"
 EPOCH = (1980, 1, 1, 0, 0, 0)
+ENCRYPTED, PACKINGS = 0x1, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 SUFFIXES = frozenset(
     (".csv", ".json", ".npz", ".svg", ".pdf", ".png", ".html", ".txt", ".yaml", ".md", ".tex", ".safetensors")
 )
@@ -58,10 +60,10 @@ def write(path: Path, files: Mapping[str, Path | bytes], about: Mapping[str, obj
             _check_size(name, len(content))
             listed[name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
             _add(file, name, content)
-        manifest = {"format": FORMAT, "files": listed, **about}
-        _add(file, CRATE, _text(crate(manifest)))
-        _add(file, MANIFEST, _text(manifest))
-    return manifest
+        found = {"format": FORMAT, "files": listed, **about}
+        _add(file, CRATE, _text(crate(found)))
+        _add(file, MANIFEST, _text(found))
+    return found
 
 
 def arrays(content: Mapping) -> bytes:
@@ -70,12 +72,6 @@ def arrays(content: Mapping) -> bytes:
         path = Path(name) / "arrays.npz"
         io.write_arrays(path, content)
         return path.read_bytes()
-
-
-def manifest(path: Path) -> dict:
-    """The manifest of an archive, with nothing unpacked; `Refused` if it has none."""
-    with _opened(path) as file:
-        return _manifest(file)
 
 
 def read(path: Path, folder: Path) -> dict:
@@ -100,12 +96,6 @@ def read(path: Path, folder: Path) -> dict:
             _unpack(file, member, target, found["files"].get(member.filename))
         os.rename(whole, folder)
     return found
-
-
-def check(path: Path) -> dict:
-    """Everything that `read` checks, with nothing left behind; the manifest."""
-    with tempfile.TemporaryDirectory() as name:
-        return read(path, Path(name) / "checked")
 
 
 def crate(found: Mapping) -> dict:
@@ -138,14 +128,17 @@ def _add(file: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The zip file; whatever is wrong with its bytes becomes `Refused`."""
+    """The zip file, of plain members; whatever is wrong with its bytes becomes `Refused`."""
     if not path.is_file():
         raise Refused(f"{path}: no such file; expected an archive")
     try:
         with zipfile.ZipFile(path) as file:
+            for member in file.infolist():
+                if member.flag_bits & ENCRYPTED or member.compress_type not in PACKINGS:
+                    raise Refused(f"member '{member.filename}' is encrypted or packed in another way than by deflate")
             yield file
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError, RuntimeError) as error:
-        raise Refused(f"{path}: {error}; expected a whole zip file without encryption") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError) as error:
+        raise Refused(f"{path}: {error}; expected a whole zip file") from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # which a seek to where a cut file has nothing gives
             raise
@@ -182,8 +175,8 @@ def _check_members(file: zipfile.ZipFile, found: Mapping) -> None:
     if len(members) > MEMBERS:
         raise Refused(f"{len(members)} members; expected {MEMBERS} at most")
     names = [member.filename for member in members]
-    if len(set(name.casefold() for name in names)) < len(names):
-        double = next(name for name in names if sum(name.casefold() == other.casefold() for other in names) > 1)
+    double, count = Counter(map(str.casefold, names)).most_common(1)[0]
+    if count > 1:
         raise Refused(f"member '{double}' occurs twice, capitals aside; expected each name once")
     expected = {*found["files"], CRATE, MANIFEST}
     for what, odd in (("in no manifest", set(names) - expected), ("missing", expected - set(names))):
@@ -254,7 +247,7 @@ def check_arrays(path: Path, name: str) -> None:
                         raise Refused(f"member '{name}' holds a pickle, '{member.filename}'; expected numbers or text")
                     if math.prod(shape) * dtype.itemsize != member.file_size - source.tell():
                         raise Refused(f"member '{name}': header and size of '{member.filename}' disagree")
+    except Refused:
+        raise
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, struct.error, RuntimeError) as error:
-        if isinstance(error, Refused):
-            raise
         raise Refused(f"member '{name}' is no whole npz file: {error}") from error

@@ -7,7 +7,8 @@ import pytest
 
 from gm.table import checks, curves, interval, paired, summary, views
 
-ROW = {"benchmark": "b", "dataset": "d", "model": "m", "metric": "x", "se": "0.5", "n": "9", "kind": "estimate"}
+ROW = {"benchmark": "b", "dataset": "d", "model": "m", "seed": "0", "metric": "x", "se": "0.5", "n": "9"}
+ROW |= {"kind": "estimate"}
 
 
 def scores(lower, upper=None, kinds=("exact", "exact"), **constants):
@@ -222,7 +223,7 @@ def test_a_count_has_no_interval():
 
 
 def test_a_mean_of_bounds_that_hold_by_themselves_is_no_bound():
-    cell = {"benchmark": "b", "dataset": "d", "model": "m", "metric": "mia_eps/a", "n": 9, "status": "ok"}
+    cell = {"benchmark": "b", "dataset": "d", "model": "m", "metric": "mia_eps/a", "seed": 0, "n": 9, "status": "ok"}
     rows = [cell | {"value": value, "se": "", "kind": "certified"} for value in (0.5, 1.5)]
     both, one = summary.summarise(rows, {})[0], summary.summarise(rows[:1], {})[0]
     assert (both["mean"], both["kind"], both["half_total"]) == (1.0, "estimate", None)

@@ -16,7 +16,7 @@ MODELS = {name: {"family": family, "labels": False, "measure": "density"} for na
 
 def row(mean, error=0.02, n=100, **more):
     half = 1.96 * error
-    ends = {"low": mean - half, "high": mean + half, "over": "items", "se_items": error, "half_total": half}
+    ends = {"low": mean - half, "high": mean + half, "over": "items", "se": None, "se_items": error, "half_total": half}
     return {"mean": mean, "n": n, "n_ok": 3, "n_planned": 3, "kind": "estimate", **ends, **more}
 
 

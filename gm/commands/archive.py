@@ -4,16 +4,16 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 
 from gm import __version__, archive, io, plan
 from gm.catalogue import find
 from gm.stages.job import module_of
+from gm.stages.results import RECORDS, Tree
 
 THIN = 64  # samples of a run that travel with its numbers
 RUN = ("metrics.csv", "history.csv", "scores.npz", "items.npz")
-RECORDS = ("model.json", "samples.json", "scores.json", "features.json", "metrics.json")
 RULER = ("ruler/features.json", "ruler/trivial.npz")
 
 
@@ -66,7 +66,7 @@ def pack(
     """
     record = io.read_json(root / "table.json")
     spec = record["spec"]
-    tree = import_module("gm.stages.results").Tree(root, spec | {"models": {m["name"]: m for m in spec["models"]}})
+    tree = Tree(root, spec | {"models": {m["name"]: m for m in spec["models"]}})
     files = dict(extra) | environment()
     tops = [*root.glob("*.csv"), root / "table.json", *root.glob("figures/*/*"), root / "report/index.html"]
     files |= {path.relative_to(root).as_posix(): path for path in tops if path.is_file() and path.name[0] != "."}
@@ -74,7 +74,11 @@ def pack(
         files |= _dataset(tree, dataset, targets=module_of("report", spec) != "gm.stages.report")
     for cell in tree.cells:
         place = f"{cell[0]}/{cell[1]}/{cell[2]}"
-        names = (*RUN, *RECORDS, *(["model.safetensors"] if weights and not _secret(tree, cell[0], spec) else []))
+        names = (
+            *RUN,
+            *(f"{name}.json" for name in RECORDS),
+            *(["model.safetensors"] if weights and not _secret(tree, cell[0], spec) else []),
+        )
         files |= {f"{place}/{name}": path for name in names if (path := tree.path(cell, name)).is_file()}
         if (thin := _samples(tree, cell, spec)) is not None:
             files[f"{place}/samples.npz"] = thin

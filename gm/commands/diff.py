@@ -9,9 +9,9 @@ from pathlib import Path
 
 from gm import archive, io
 from gm.commands.records import code_changes, differences
+from gm.stages.results import RECORDS
 
 KEY = ("dataset", "model", "metric")
-MADE = ("model.json", "samples.json", "scores.json", "features.json", "metrics.json")
 
 
 def main(arguments: list[str]) -> int:
@@ -80,7 +80,7 @@ def why(old: Path, new: Path, before: dict, after: dict) -> list[str]:
     lines += [f"commit: {before['commit']} -> {after['commit']}"] if before["commit"] != after["commit"] else []
     counts: dict[str, int] = {}
     for path in sorted(old.glob("*/*/*/*.json")):
-        if path.name not in MADE or not (new / path.relative_to(old)).is_file():
+        if path.stem not in RECORDS or not (new / path.relative_to(old)).is_file():
             continue
         a, b = io.read_json(path), io.read_json(new / path.relative_to(old))
         parts = (record.get("code", {}).get("parts", {}) for record in (a, b))

@@ -15,8 +15,8 @@ import yaml
 from gm import archive, io, plan
 from gm.commands import figures
 from gm.commands.records import code_changes
+from gm.stages.results import RECORDS
 
-STAGES = {"model": "train", "samples": "sample", "scores": "score", "features": "embed", "metrics": "evaluate"}
 ERRORS = 4.0  # standard errors within which a number agrees that is not the same
 ALIKE = 1e-6  # relative, for numbers without an error
 
@@ -53,10 +53,10 @@ def costs(folder: Path, planned: list) -> dict[tuple[str, str, int], float]:
     found = {}
     for dataset, model, seed in planned:
         records = [
-            path for stage in STAGES if (path := folder / dataset / model / str(seed) / f"{stage}.json").is_file()
+            path for name in RECORDS if (path := folder / dataset / model / str(seed) / f"{name}.json").is_file()
         ]
         read = [io.read_json(path) for path in records]
-        if len(read) == len(STAGES) and all(record["status"] == "ok" for record in read):
+        if len(read) == len(RECORDS) and all(record["status"] == "ok" for record in read):
             found[dataset, model, seed] = sum(record["seconds"] for record in read) / 60
     return found
 
@@ -125,10 +125,10 @@ def _cell(folder: Path, found: dict, cell: tuple, root: Path) -> bool:
     worst, where, n = compare(io.read_rows(old / "metrics.csv"), io.read_rows(new / "metrics.csv"))
     good = worst <= ERRORS
     print(f"{name} {n} numbers {'agree' if good else 'DO NOT AGREE'}; farthest: {where}, {worst:.2g} standard errors")
-    for stage, verb in STAGES.items():
-        before, after = (io.read_json(path / f"{stage}.json") for path in (old, new))
+    for record in RECORDS:
+        before, after = (io.read_json(path / f"{record}.json") for path in (old, new))
         for line in code_changes(before["code"]["parts"], after["code"]["parts"]):
-            print(f"    code of {verb} changed: {line}")
+            print(f"    code of {before['stage']} changed: {line}")
         for library in sorted(set(before["versions"]) | set(after["versions"])):
             a, b = before["versions"].get(library), after["versions"].get(library)
             if a != b:

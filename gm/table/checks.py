@@ -113,7 +113,7 @@ def _half(dataset: str, summary: Summary) -> Iterable[tuple[str, str, str]]:
     for family in (attacks, ["dcr_share"]):
         rows = {metric: row for metric in family if (row := summary.get((dataset, FRESH, metric))) is not None}
         rows = {metric: row for metric, row in rows.items() if row["half_total"]}
-        raw = [p_of(row["mean"] - 0.5, row.get("se") or 0.0, row["n_ok"], row["se_items"]) for row in rows.values()]
+        raw = [p_of(row["mean"] - 0.5, row["se"] or 0.0, row["n_ok"], row["se_items"]) for row in rows.values()]
         for (metric, row), p in zip(rows.items(), holm(raw), strict=True):
             found = f"{metric} of fresh real images is {row['mean']:.3f} ± {row['half_total']:.3f}"
             among = f", p = {p:.2g}" + (f" among {len(rows)} (Holm)" if len(rows) > 1 else "")

@@ -66,7 +66,7 @@ def summarise(rows: Iterable[Mapping[str, object]], planned: Mapping[tuple[str, 
 
     Example:
         >>> cell = {"benchmark": "b", "dataset": "d", "model": "m", "metric": "x", "se": "", "n": 9}
-        >>> rows = [cell | {"value": v, "kind": "count", "status": "ok"} for v in (1, 2, 3)]
+        >>> rows = [cell | {"seed": v, "value": v, "kind": "count", "status": "ok"} for v in (1, 2, 3)]
         >>> summarise(rows, {("d", "m"): 4})[0]["mean"], summarise(rows, {("d", "m"): 4})[0]["n_ok"]
         (2.0, 3)
     """
@@ -74,13 +74,13 @@ def summarise(rows: Iterable[Mapping[str, object]], planned: Mapping[tuple[str, 
     ran: dict[tuple, set] = {}
     for row in rows:
         if row["status"] == "ok" and row["value"] not in ("", None):
-            if row.get("seed") != "all":
-                ran.setdefault((row["dataset"], row["model"]), set()).add(row.get("seed"))
+            if row["seed"] != "all":
+                ran.setdefault((row["dataset"], row["model"]), set()).add(row["seed"])
             groups.setdefault((row["benchmark"], row["dataset"], row["model"], row["metric"]), []).append(row)
     return [
         dict(zip(("benchmark", "dataset", "model", "metric"), key, strict=True))
         | _mean(group)
-        | {"n_ok": len(ran.get(key[1:3], group) if group[0].get("seed") == "all" else group)}
+        | {"n_ok": len(ran.get(key[1:3], group) if group[0]["seed"] == "all" else group)}
         | {"n_planned": planned.get(key[1:3], 1)}
         for key, group in groups.items()
     ]
