@@ -30,9 +30,10 @@ def prdc(
     For equal distributions and n rows of each, E[density] = 1 and E[coverage] is `expected_coverage(n, k)`;
     precision and recall have no such fixed value.
 
-    The standard error adds the jackknife variances over the rows of *both* sets, radii held fixed: a row
-    weighs by whether it is covered, a ball by the rows that it alone covers. On Gaussians of 8 and 64
-    dimensions and 250 rows it was 0.8 to 2.2 times the spread over redrawn sets, mostly above 1.
+    The standard error is over the rows of *both* sets, radii held fixed: a row weighs by whether it is covered, a ball
+    by the pairs of rows that it alone covers (density: by how many). On redrawn Gaussian sets of 250 and 1000 rows it
+    was 0.9 to 1.15 times the spread in 8 dimensions, and in 32, where radii move together, 0.85 to 1.05, density's 0.7
+    to 0.8. For density far above 1, as of samples that shrink to the middle, it is up to twice too large.
 
     References:
         Improved Precision and Recall Metric for Assessing Generative Models (Kynkaanniemi et al., 2019).
@@ -106,8 +107,11 @@ def _radii(x: ndarray, *neighbours: int) -> ndarray:
 
 
 def _covered(count: ndarray, by: ndarray, others: int) -> tuple[float, float]:
-    """Fraction of rows that others cover; its error, over the rows and over the others (what each alone covers).
+    """Fraction of rows that others cover, and its error over the rows and over the others.
 
+    The variance is the mean of that given the others, binomial, with a row of either kind added (rule of succession) so
+    that a share near its end is not thought known; and that of the mean given the others: by Efron and Stein's
+    inequality the chance that one of them alone covers both of two different rows.
     Where all rows are covered, or none, the 95 % half width is the largest share that n rows need not show.
 
     Arguments:
@@ -115,11 +119,11 @@ def _covered(count: ndarray, by: ndarray, others: int) -> tuple[float, float]:
         by: which one, where it is one alone, `[n]`.
         others: how many there are.
     """
-    covered = count > 0
-    alone = np.bincount(by[count == 1], minlength=others) / len(count)
-    value = float(covered.mean())
-    error = np.sqrt(covered.var(ddof=1) / len(count) + others * alone.var(ddof=1))
-    return value, at_least(error, min(value, 1 - value), unseen(len(count)))
+    n, covered = len(count), int((count > 0).sum())
+    alone = np.bincount(by[count == 1], minlength=others)
+    share = (covered + 1) / (n + 2)
+    error = np.sqrt(share * (1 - share) / n + alone @ (alone - 1) / (n * (n - 1)))
+    return covered / n, at_least(error, min(covered, n - covered) / n, unseen(n))
 
 
 def _density(of_fake: ndarray, of_real: ndarray) -> tuple[float, float]:

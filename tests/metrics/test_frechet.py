@@ -94,33 +94,39 @@ def test_influence_is_the_derivative():
     rng = np.random.default_rng(6)
     x, y = correlated(rng, 150, 4), correlated(rng, 200, 4, 1.5, 0.4)
     left_out = [
-        np.array([frechet(np.delete(x, i, 0), y)[0] for i in range(150)]),
-        np.array([frechet(x, np.delete(y, i, 0))[0] for i in range(200)]),
+        np.array([module._influences(np.delete(x, i, 0), y)[0] for i in range(150)]),
+        np.array([module._influences(x, np.delete(y, i, 0))[0] for i in range(200)]),
     ]
-    jackknife = np.sqrt(sum((len(value) - 1) * value.var() for value in left_out))
-    assert frechet(x, y)[1] == pytest.approx(jackknife, rel=0.03)
+    jackknife = sum((len(value) - 1) * value.var() for value in left_out)
+    assert frechet(x, y)[1] ** 2 == pytest.approx(jackknife - module._second_order(x, y), rel=0.06)
 
 
 def test_null_law_within_two_percent():
     """120 pairs in 40 dimensions: the mean's own error is 0.4 %, second-order terms 0.4 %; false alarms below 1e-3."""
     rng = np.random.default_rng(7)
     n, m, d, s = 1500, 2500, 40, 2.0
-    values = [frechet(s * rng.normal(size=(n, d)), s * rng.normal(size=(m, d)))[0] for _ in range(120)]
+    values = [module._influences(s * rng.normal(size=(n, d)), s * rng.normal(size=(m, d)))[0] for _ in range(120)]
     assert np.mean(values) == pytest.approx(frechet_null(d, n, m, s**2), rel=0.02)
 
 
-def test_standard_error_is_the_spread():
-    """80 redrawn pairs: the spread's own error is 8 %, so a ratio outside 0.65..1.55 has odds below 1e-4."""
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_standard_error_is_the_spread(shift):
+    """300 redrawn pairs, of one law too: 1.0 to 1.1 in long runs; the ratio's own error is 4 %, five of them."""
     rng = np.random.default_rng(8)
-    runs = np.array([frechet(rng.normal(size=(250, 8)), rng.normal(size=(250, 8)) + 0.5) for _ in range(80)])
-    assert 0.65 < runs[:, 1].mean() / runs[:, 0].std() < 1.55
+    runs = np.array([frechet(rng.normal(size=(250, 8)), rng.normal(size=(250, 8)) + shift) for _ in range(300)])
+    assert 0.8 < runs[:, 1].mean() / runs[:, 0].std() < 1.3
 
 
-def test_standard_error_is_too_large_where_the_laws_agree():
-    """As its docstring says: 200 redrawn pairs of one law; the ratio's own error is 5 %, six of them to either side."""
-    rng = np.random.default_rng(9)
-    runs = np.array([frechet(rng.normal(size=(250, 8)), rng.normal(size=(250, 8))) for _ in range(200)])
-    assert 1.1 < runs[:, 1].mean() / runs[:, 0].std() < 1.9
+def test_second_order_variance_of_equal_gaussians():
+    """To first order in 1/n it is $2 s^4 (1/n + 1/m)^2 (d + d/4 + d (d - 1)/8)$.
+
+    The d are the means', d/4 and d (d - 1)/8 those of the variances and covariances, whose quadratic form is
+    $|D|^2 / (4 s^2)$. 300 pairs: five errors of the mean, of some 4 %; false alarms below 1e-5, higher orders 5 %.
+    """
+    rng, (n, m, d, s) = np.random.default_rng(9), (300, 500, 4, 2.0)
+    runs = [module._second_order(s * rng.normal(size=(n, d)), s * rng.normal(size=(m, d))) for _ in range(300)]
+    expected = 2 * s**4 * (1 / n + 1 / m) ** 2 * (d + d / 4 + d * (d - 1) / 8)
+    assert abs(np.mean(runs) - expected) < 5 * np.std(runs) / np.sqrt(300) + 0.05 * expected
 
 
 def test_the_limit_is_the_intercept_of_a_line(monkeypatch):
@@ -138,7 +144,7 @@ def test_the_limit_is_the_intercept_of_a_line(monkeypatch):
 def test_the_limit_has_no_bias_in_either_set_and_an_honest_error(shift):
     """64 pairs of 240 and 300 rows: the mean within five errors of d shift^2, where the plain one is far away.
 
-    The error is 1.0 to 1.5 times the spread, whose own error is 9 %; false alarms below 1e-3. At nominal 95 % an
+    The error is 1.0 to 1.1 times the spread, whose own error is 9 %; false alarms below 1e-3. At nominal 95 % an
     interval that is right covers fewer than 55 of 64 with odds of 1e-3.
     """
     rng, d = np.random.default_rng(11), 8
@@ -150,7 +156,7 @@ def test_the_limit_has_no_bias_in_either_set_and_an_honest_error(shift):
     (values, errors), truth = np.array(runs).T, d * shift**2
     assert abs(values.mean() - truth) < 5 * values.std() / 8
     assert np.mean(plain) - truth > 5 * np.std(plain) / 8
-    assert 0.85 < errors.mean() / values.std() < 1.8
+    assert 0.7 < errors.mean() / values.std() < 1.5
     assert (abs(values - truth) < 1.96 * errors).sum() >= 55
 
 

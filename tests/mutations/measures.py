@@ -86,6 +86,27 @@ MEASURES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
         ("tests/metrics/test_kernel.py",),
     ),
     (
+        "second-order variance of the distance twice as large",
+        "gm/metrics/frechet.py",
+        "np.mean(squares) / 8",
+        "np.mean(squares) / 4",
+        ("tests/metrics/test_frechet.py",),
+    ),
+    (
+        "second-order variance of the kernel distance left in",
+        "gm/metrics/kernel.py",
+        "max(jackknife - twice, jackknife / 2)",
+        "jackknife",
+        ("tests/metrics/test_kernel.py",),
+    ),
+    (
+        "a row paired with itself in the error of a coverage",
+        "gm/metrics/prdc.py",
+        "alone @ (alone - 1)",
+        "alone @ alone",
+        ("tests/metrics/test_prdc.py",),
+    ),
+    (
         "another network's weights are taken",
         "gm/nets/pretrained.py",
         "if found != sha256:",

@@ -10,7 +10,7 @@ import numpy as np
 from gm.metrics import attacks, frechet, kernel, memorisation, prdc, roc, utility
 from gm.metrics.neighbours import nearest
 
-D, CLASSES = 8, 5
+D, CLASSES = 8, 2
 
 
 def fidelity(rng: np.random.Generator, n: int, scale: float) -> dict[str, tuple[float, float]]:
@@ -47,9 +47,9 @@ def memory(rng: np.random.Generator, n: int, mixed: float) -> dict[str, tuple[fl
 
 def use(rng: np.random.Generator, n: int, better: float) -> dict[str, tuple[float, float]]:
     """Measures of predictions, two of them right with correlated luck."""
-    label = rng.integers(CLASSES, size=n)
+    label = rng.integers(5, size=n)
     luck = rng.random(n)
-    ours, theirs = (np.where(luck + 0.2 * rng.random(n) < p, label, (label + 1) % CLASSES) for p in (better, 0.8))
+    ours, theirs = (np.where(luck + 0.2 * rng.random(n) < p, label, (label + 1) % 5) for p in (better, 0.8))
     return {
         "accuracy": utility.accuracy(ours, label),
         "macro F1": utility.macro_f1(ours, label, rng=rng),
