@@ -1,6 +1,7 @@
 """gm figures: redraw every figure and the report of an archive, without training anything."""
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -16,10 +17,11 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("gm figures", description=__doc__.splitlines()[0])
     parser.add_argument("archive", type=Path, help="a zip file that 'gm archive' wrote")
     parser.add_argument("--out", type=Path, help="folder for them (default: results/redrawn/<name of the archive>)")
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="(default: all)")
     options = parser.parse_args(arguments)
     out = options.out or Path("results/redrawn") / options.archive.stem
     try:
-        differing = redraw(options.archive, out)
+        differing = redraw(options.archive, out, options.cores)
     except (archive.Refused, FileExistsError) as error:
         print(f"gm figures: {error}", file=sys.stderr)
         return 2
@@ -34,7 +36,7 @@ def ours(folder: Path) -> bool:
     return (folder / archive.MANIFEST).is_file() or not any(path.is_file() for path in folder.rglob("*"))
 
 
-def redraw(path: Path, out: Path) -> list[str]:
+def redraw(path: Path, out: Path, cores: int = 1) -> list[str]:
     """Unpack, redraw, and replace `out`; the tables and figures whose bytes differ from the archive's.
 
     Raises:
@@ -47,7 +49,7 @@ def redraw(path: Path, out: Path) -> list[str]:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".redrawn-") as name:
         folder = Path(name) / "whole"
         found = archive.read(path, folder)
-        make(folder)
+        make(folder, cores)
         differing = changed(folder, found)
         if out.exists():
             shutil.rmtree(out)
@@ -55,11 +57,11 @@ def redraw(path: Path, out: Path) -> list[str]:
     return differing
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, cores: int = 1) -> None:
     """The report of a folder that holds what an archive holds, under the commit whose numbers they are."""
     try:
         record = io.read_json(folder / "table.json")
-        import_module(module_of("report", record["spec"])).make(folder, record["spec"], record["commit"])
+        import_module(module_of("report", record["spec"])).make(folder, record["spec"], record["commit"], cores)
     except (KeyError, TypeError, ValueError, OSError, AttributeError) as error:
         told = f"{type(error).__name__}: {error}"
         raise archive.Refused(f"what the report needs is not in the archive, or malformed ({told})") from error

@@ -1,6 +1,8 @@
 """How every figure looks, and how it becomes bytes."""
 
+import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from io import BytesIO
 
@@ -96,9 +98,10 @@ def save(figure: Figure, title: str, origin: str) -> dict[str, bytes]:
     Returns:
         Bytes by format.
     """
-    figure.draw_without_rendering()
     # The layout is found once: a figure that still has an engine is drawn twice for every format.
-    figure.set_layout_engine(None)
+    if figure.axes and (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
     metadata: Mapping[str, dict] = {
         "svg": {"Title": title, "Description": origin, "Date": None},
         "pdf": {"Title": title, "Subject": origin, "CreationDate": None},
@@ -110,3 +113,25 @@ def save(figure: Figure, title: str, origin: str) -> dict[str, bytes]:
         figure.savefig(buffer, format=kind, metadata=metadata[kind])
         out[kind] = buffer.getvalue()
     return out
+
+
+def save_all(figures: Mapping[str, Figure], titles: Mapping[str, str], origin: str, *, cores: int) -> Iterator[dict]:
+    """What `save` gives for each of some figures, in their order; a forked process a core draws them."""
+    if cores == 1 or len(figures) < 2:
+        yield from (save(figure, titles[name], origin) for name, figure in figures.items())
+        return
+    fork = multiprocessing.get_context("fork")  # which hands the figures over as they are: to pickle one takes as long
+    with ProcessPoolExecutor(cores, fork, _hold, (figures, titles, origin)) as pool:
+        yield from pool.map(_save, figures)
+
+
+_HELD: dict[str, tuple] = {}  # in a drawing process alone
+
+
+def _hold(*given: object) -> None:
+    _HELD["figures"] = given
+
+
+def _save(name: str) -> dict[str, bytes]:
+    figures, titles, origin = _HELD["figures"]
+    return save(figures[name], titles[name], origin)

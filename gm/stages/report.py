@@ -91,13 +91,13 @@ def run(table: Output, page: Output, *, spec: dict) -> Outcome:
     return Outcome()
 
 
-def make(root: Path, spec: dict, commit: str) -> None:
-    """Report on what a commit left in a folder, by this stage's slice of the configuration."""
+def make(root: Path, spec: dict, commit: str, cores: int = 1) -> None:
+    """Report on what a commit left in a folder, by this stage's slice of the configuration; `cores` draw figures."""
     models = {about["name"]: {key: about[key] for key in ("family", "labels", "measure")} for about in spec["models"]}
-    report(root, spec | {"models": models, "commit": commit})
+    report(root, spec | {"models": models, "commit": commit}, cores)
 
 
-def report(root: Path, spec: dict) -> None:
+def report(root: Path, spec: dict, cores: int = 1) -> None:
     """Write the table, its summaries, the figures and the page of one benchmark.
 
     Arguments:
@@ -106,7 +106,7 @@ def report(root: Path, spec: dict) -> None:
             (dataset, model, seed), `skipped` (dataset, model, reason), `compare` (model, reference), `ladder`,
             `commit`.
     """
-    tree = Tree(Path(root), spec)
+    tree = Tree(Path(root), spec, cores)
     trivial = {dataset: tree.trivial(dataset) for dataset in spec["datasets"]}
     table, cells = table_of(tree, trivial), statuses(tree)
     planned: dict[tuple[str, str], int] = {}

@@ -28,10 +28,13 @@ def resource(name: str) -> str:
 
 
 class Tree:
-    """The files of one benchmark, read once. Of a redrawn archive, exhibits stand in place of the images."""
+    """The files of one benchmark, read once. Of a redrawn archive, exhibits stand in place of the images.
 
-    def __init__(self, root: Path, spec: dict) -> None:
-        self.root, self.spec = root, spec
+    Its figures are drawn by as many processes as `cores` says.
+    """
+
+    def __init__(self, root: Path, spec: dict, cores: int = 1) -> None:
+        self.root, self.spec, self.cores = root, spec, cores
         self.cells = [(dataset, model, seed) for dataset, model, seed in spec["planned"]]
         self.facts: dict[str, Row] = {}
         self.records = {cell: self._records(cell) for cell in self.cells}
@@ -115,8 +118,8 @@ class Tree:
 def write(tree: Tree, dataset: str, drawn: Mapping[str, Figure], origin: str) -> dict[str, str]:
     """Write figures in every format; by name, the address of each for the page. No dataset: of the whole benchmark."""
     pictures = {}
-    for name, figure in drawn.items():
-        formats = style.save(figure, " ".join(filter(None, (tree.spec["benchmark"], dataset, name))), origin)
+    titles = {name: " ".join(filter(None, (tree.spec["benchmark"], dataset, name))) for name in drawn}
+    for name, formats in zip(drawn, style.save_all(drawn, titles, origin, cores=tree.cores), strict=True):
         for kind, content in formats.items():
             path = tree.root / "figures" / name / f"{dataset or 'all'}.{kind}"
             io.save_with(lambda target, content=content: target.write_bytes(content), path)

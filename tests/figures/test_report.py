@@ -226,11 +226,11 @@ def test_every_format_carries_its_origin_and_no_date():
 
 @pytest.mark.slow
 def test_two_reports_in_two_folders_have_the_same_bytes(tmp_path):
-    """On equal trees written twice: nothing depends on the folder, the clock or the order of a dictionary."""
+    """On equal trees written twice: nothing depends on the folder, the clock, the order of a dictionary or the cores."""
     spec = specification(["digits"], [0, 1, 2])
-    for root in (tmp_path / "one", tmp_path / "two"):
+    for cores, root in enumerate((tmp_path / "one", tmp_path / "two"), 1):
         write_tree(root, spec)
-        report(root, spec)
+        report(root, spec, cores)
     files = [p.relative_to(root) for p in sorted(root.rglob("*")) if p.is_file()]
     assert {p.suffix for p in files} >= {".svg", ".pdf", ".png", ".html", ".csv"} and len(files) > 100
     assert [str(p) for p in files if (tmp_path / "one" / p).read_bytes() != (root / p).read_bytes()] == []

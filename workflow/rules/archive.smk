@@ -23,8 +23,9 @@ rule figures:
     output:
         page=f"{ROOT}/report/index.html",
         table=f"{ROOT}/table.csv",
+    threads: workflow.cores or 1
     params:
         root=ROOT,
         code=source.digest(source.fingerprint(*DRAWN)),
     shell:
-        "gm figures {input:q} --out {params.root:q}"
+        "gm figures {input:q} --out {params.root:q} --cores {threads}"

@@ -25,13 +25,13 @@ def run(table: Output, page: Output, *, spec: dict) -> Outcome:
     return Outcome()
 
 
-def make(root: Path, spec: dict, commit: str) -> None:
-    """Report on what a commit left in a folder, by this stage's slice of the configuration."""
+def make(root: Path, spec: dict, commit: str, cores: int = 1) -> None:
+    """Report on what a commit left in a folder, by this stage's slice of the configuration; `cores` draw figures."""
     models = {about["name"]: about for about in spec["models"]}
-    report(root, spec | {"models": models, "commit": commit})
+    report(root, spec | {"models": models, "commit": commit}, cores)
 
 
-def report(root: Path, spec: dict) -> None:
+def report(root: Path, spec: dict, cores: int = 1) -> None:
     """Write the tables, the figures and the page of one benchmark of samplers.
 
     Arguments:
@@ -39,7 +39,7 @@ def report(root: Path, spec: dict) -> None:
         spec: `benchmark`, `models` (name -> `family`, in display order), `datasets`, `families` (dataset -> `vary`,
             `members`), `seeds`, `budgets`, `groups`, `draws`, `planned`, `skipped`, `commit`.
     """
-    tree = Tree(Path(root), spec)
+    tree = Tree(Path(root), spec, cores)
     table, cells = rows_of(tree), statuses(tree)
     runs = {(cell["dataset"], cell["model"]): (cell["n_ok"], cell["n_planned"]) for cell in cells}
     runs = {place: counts for place, counts in runs.items() if counts[1]}
