@@ -226,7 +226,7 @@ def test_every_format_carries_its_origin_and_no_date():
 
 @pytest.mark.slow
 def test_two_reports_in_two_folders_have_the_same_bytes(tmp_path):
-    """On equal trees written twice: nothing depends on the folder, the clock, the order of a dictionary or the cores."""
+    """On equal trees written twice: no folder, clock, order of a dictionary or number of cores counts."""
     spec = specification(["digits"], [0, 1, 2])
     for cores, root in enumerate((tmp_path / "one", tmp_path / "two"), 1):
         write_tree(root, spec)
