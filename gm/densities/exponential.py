@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from gm.nets.steps import resumable
 from gm.sampling.chain import run
 from gm.sampling.langevin import MALA
 from gm.sampling.path import Geometric
@@ -80,11 +81,12 @@ class Exponential(nn.Module):
 
 
 class Chains(NamedTuple):
-    """Where a fit leaves its chains: points `[n, D]`, the kernel's step size h, and gradient evaluations."""
+    """Where a fit leaves its chains: points `[n, D]`, the kernel's step size h, gradient evaluations, and rows."""
 
     w: Tensor
     step: float
     evals: int
+    rows: list[dict[str, float]]
 
 
 def soul(
@@ -95,8 +97,9 @@ def soul(
     moves: int = 1,
     rate: float = 0.15,
     radius: float = 20.0,
+    every: int = 20,
     generator: torch.Generator,
-    record: Callable[[int, Tensor, float], None] | None = None,
+    log: Callable[[int, int], None] = lambda step, steps: None,
 ) -> Chains:
     r"""Stochastic optimisation by persistent chains (SOUL), the chains adjusted by Metropolis:
 
@@ -118,8 +121,9 @@ def soul(
         moves: moves between updates.
         rate: delta_0.
         radius: of the ball that keeps lambda in a compact set.
+        every: updates between rows: the root mean square of mean T, |lambda|, and the acceptance.
         generator: source of the moves.
-        record: called with (step, mean T `[p]`, acceptance) after every update.
+        log: told of every update; a fit that was cut off goes on (`gm.nets.steps.resumable`).
 
     Returns:
         The chains.
@@ -127,27 +131,29 @@ def soul(
     Raises:
         FloatingPointError: if lambda is not finite.
     """
-    log_h, evals = math.log(1.65) - math.log(w.shape[1]) / 6, 0
-    average, trace = torch.zeros_like(tilt.multiplier), []
-    for n in range(steps):
+    at = {"w": w, "log_h": math.log(1.65) - math.log(w.shape[1]) / 6, "trace": [], "evals": 0, "rows": []}
+    at |= {"multiplier": tilt.multiplier, "average": torch.zeros_like(tilt.multiplier)}
+    for step in resumable(steps, log, at, generator):
+        n, tilt.multiplier = step - 1, at["multiplier"]
         path = Geometric.tilted(tilt)
-        state, info = run(MALA(path, math.exp(log_h)), path.init(w), moves, generator=generator)
-        w, accept = state.x, float(info.accept.mean())
-        evals += len(w) + info.evals
-        log_h += 0.5 * (1 + n) ** -0.6 * (accept - 0.574)
+        state, info = run(MALA(path, math.exp(at["log_h"])), path.init(at["w"]), moves, generator=generator)
+        at["w"], accept = state.x, float(info.accept.mean())
+        at["evals"] += len(state.x) + info.evals
+        at["log_h"] += 0.5 * (1 + n) ** -0.6 * (accept - 0.574)
         with torch.no_grad():
-            residual = tilt.moments(w).mean(0)
+            residual = tilt.moments(state.x).mean(0)
         multiplier = tilt.multiplier + rate * (1 + n / 400) ** -0.7 * residual
-        tilt.multiplier = multiplier * (radius / multiplier.norm()).clamp(max=1)
-        if not torch.isfinite(tilt.multiplier).all():
-            raise FloatingPointError(f"the multiplier is not finite after {n + 1} of {steps} updates")
+        at["multiplier"] = multiplier = multiplier * (radius / multiplier.norm()).clamp(max=1)
+        if not torch.isfinite(multiplier).all():
+            raise FloatingPointError(f"the multiplier is not finite after {step} of {steps} updates")
         if n >= steps // 2:
-            trace.append(log_h)
-            average += (tilt.multiplier - average) / len(trace)
-        if record is not None:
-            record(n + 1, residual, accept)
-    tilt.multiplier = average
-    return Chains(w, math.exp(sum(trace) / len(trace)), evals)
+            at["trace"].append(at["log_h"])
+            at["average"] += (multiplier - at["average"]) / len(at["trace"])
+        if step % every == 0 or step == steps:
+            row = {"step": step, "moment_residual": float(residual.square().mean().sqrt())}
+            at["rows"].append(row | {"multiplier_norm": float(multiplier.norm()), "accept": accept})
+    tilt.multiplier = at["average"]
+    return Chains(at["w"], math.exp(sum(at["trace"]) / len(at["trace"])), at["evals"], at["rows"])
 
 
 def draw_moments(

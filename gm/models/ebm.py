@@ -13,6 +13,7 @@ from gm.densities.copula import Copula, dequantise
 from gm.densities.tilted import Tilted
 from gm.model import Bounds, Diverged, Event, History, Log, Model, Split
 from gm.nets.average import move_average
+from gm.nets.steps import resumable
 from gm.sampling.anneal import ais
 from gm.sampling.chain import run
 from gm.sampling.langevin import MALA
@@ -123,18 +124,21 @@ class EBM(Model):
         path, h = self.density.path(), 1.65 * self.event.dim ** (-1 / 6)
         w_valid = reference.whiten(dequantise(valid.x, generator=generator)).float()
         check_seed = int(torch.randint(2**62, (), generator=generator))
-        chains = self.density.draw_base(len(self.pool), generator=generator)
-        average, best, best_gain = copy.deepcopy(energy), copy.deepcopy(energy), -math.inf
+        average, best = copy.deepcopy(energy), copy.deepcopy(energy)
         adam = torch.optim.AdamW(energy.parameters(), lr=rate, betas=(0.0, 0.99), weight_decay=decay)
-        history, gradients = History(), 0
-        for step in range(1, steps + 1):
+        at = {"chains": self.density.draw_base(len(self.pool), generator=generator), "langevin_step": h}
+        at |= {"rows": [], "gradient": 0, "valid_gain": -math.inf}
+        for step in resumable(steps, log, at, energy, average, best, adam, generator):
             for group in adam.param_groups:
                 group["lr"] = rate * (0.55 + 0.45 * math.cos(math.pi * (step - 1) / steps))
             index = torch.randint(len(train.x), (batch,), generator=generator)
             x = train.rows(index, generator=generator)
             f_data = energy(reference.whiten(dequantise(x, generator=generator)).float()).mean()
             data_mean = f_data.item()
-            chains, h, accept, n = _persist(path, chains, h, data_mean, (moves, most_moves), gap, generator=generator)
+            chains, h, accept, n = _persist(
+                path, at["chains"], at["langevin_step"], data_mean, (moves, most_moves), gap, generator=generator
+            )
+            at["chains"], at["langevin_step"] = chains, h
             f_neg = energy(chains).mean()
             difference = f_neg.item() - data_mean
             if not abs(difference) < 100:
@@ -144,15 +148,16 @@ class EBM(Model):
             norm = nn.utils.clip_grad_norm_(energy.parameters(), 1.0)
             adam.step()
             move_average(average, energy, min(ema, step / (step + 9)))
-            gradients += (n + 2) * len(chains) + batch
+            at["gradient"] += (n + 2) * len(chains) + batch
             if step % max(steps // checks, 1) == 0:
                 log_z, cost = self._short_log_z(average, h, check_seed)
-                gradients += cost
+                at["gradient"] += cost
                 with torch.no_grad():
                     gain = -float(average(w_valid).mean()) - log_z
-                if gain > best_gain:
-                    best_gain, best = gain, copy.deepcopy(average)
-                history.rows.append(
+                if gain > at["valid_gain"]:
+                    at["valid_gain"] = gain
+                    best.load_state_dict(average.state_dict())
+                at["rows"].append(
                     {
                         "step": step,
                         "gap": difference,
@@ -165,14 +170,12 @@ class EBM(Model):
                         "gradient_norm": norm.item(),
                     }
                 )
-            log(step, steps)
         energy.load_state_dict(best.state_dict())
-        kernel = MALA(path, h)
-        state, info = run(kernel, path.init(chains), 300, generator=generator)
+        kernel = MALA(path, at["langevin_step"])
+        state, info = run(kernel, path.init(at["chains"]), 300, generator=generator)
         self.pool = state.x
-        history.evals = {"gradient": gradients + info.evals}
-        history.facts = {"valid_gain": best_gain, "accept": float(info.accept.mean())}
-        return history
+        facts = {"valid_gain": at["valid_gain"], "accept": float(info.accept.mean())}
+        return History(at["rows"], {"gradient": at["gradient"] + info.evals}, facts)
 
     def sample(
         self,

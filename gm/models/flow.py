@@ -10,6 +10,7 @@ from gm.densities.copula import Copula, blockwise, dequantise, log_normal
 from gm.model import Bounds, Diverged, Event, History, Log, Model, Split
 from gm.nets.average import move_average
 from gm.nets.mlp import mlp
+from gm.nets.steps import resumable
 from gm.sampling.path import value_and_grad
 
 ROWS = 512  # scored at once: a spline has 3 bins - 1 numbers for every coordinate of every row
@@ -141,8 +142,8 @@ class Flow(Model):
         w_valid, jacobian = self._whitened(valid.x, generator)
         average, best = copy.deepcopy(self.flow), copy.deepcopy(self.flow)
         adam = torch.optim.AdamW(self.flow.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=decay)
-        history, best_loss = History(evals={"gradient": steps * batch, "density": 0}), math.inf
-        for step in range(1, steps + 1):
+        at = {"rows": [], "density": 0, "valid_loss": math.inf}
+        for step in resumable(steps, log, at, self.flow, average, best, adam, generator):
             for group in adam.param_groups:
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
             index = torch.randint(len(train.x), (batch,), generator=generator)
@@ -158,16 +159,15 @@ class Flow(Model):
             if step % every == 0 or step == steps:
                 with torch.no_grad():
                     held_out = float(-(blockwise(average.log_prob, w_valid, ROWS) + jacobian).mean())
-                if held_out < best_loss:
-                    best_loss, best = held_out, copy.deepcopy(average)
-                history.rows.append(
-                    {"step": step, "loss": loss.item(), "valid_loss": held_out, "gradient_norm": norm.item()}
-                )
-                history.evals["density"] += len(w_valid)
-            log(step, steps)
+                if held_out < at["valid_loss"]:
+                    at["valid_loss"] = held_out
+                    best.load_state_dict(average.state_dict())
+                row = {"step": step, "loss": loss.item(), "valid_loss": held_out, "gradient_norm": norm.item()}
+                at["rows"].append(row)
+                at["density"] += len(w_valid)
         self.flow.load_state_dict(best.state_dict())
-        history.facts["valid_loss"] = best_loss
-        return history
+        evals = {"gradient": steps * batch, "density": at["density"]}
+        return History(at["rows"], evals, {"valid_loss": at["valid_loss"]})
 
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Exact draws: the flow inverted in float64 at normal noise, then w -> y, then the floor."""

@@ -117,12 +117,6 @@ class MaxEnt(Model):
         tilt.estimate(w, moments=self.moments)
         tilt.multiplier = score_matching(tilt.moments, w[:500], noise=noise, probes=probes, generator=generator)
 
-        def record(step: int, residual: Tensor, accept: float) -> None:
-            if step % 20 == 0 or step == steps:
-                row = {"step": step, "moment_residual": float(residual.square().mean().sqrt())}
-                history.rows.append(row | {"multiplier_norm": float(tilt.multiplier.norm()), "accept": accept})
-            log(step, steps)
-
         start = self.density.draw_base(2 * chains, generator=generator)
         # at lambda_0 already, or the first updates would chase the chains' way from the reference
         step = self.event.dim ** (-1 / 6)
@@ -137,7 +131,7 @@ class MaxEnt(Model):
                 moves=moves,
                 rate=rate,
                 generator=generator,
-                record=record,
+                log=log,
             )
         except FloatingPointError as error:
             raise Diverged(str(error)) from error
@@ -149,7 +143,7 @@ class MaxEnt(Model):
         except FloatingPointError as error:
             raise Diverged(str(error)) from error
         self.precision = torch.linalg.inv(found.covariance)
-        history.evals["gradient"] = warmed + fitted.evals + evals
+        history.rows, history.evals["gradient"] = fitted.rows, warmed + fitted.evals + evals
         history.facts |= {
             "moments": len(tilt.multiplier),
             "moment_residual_z": found.residual_z,

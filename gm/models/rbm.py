@@ -8,6 +8,7 @@ from torch.nn.functional import softplus
 
 from gm.densities.boltzmann import ENUMERABLE, Tempered, ascend, enumerate_log_z, fresh
 from gm.model import Bounds, Diverged, Event, History, Log, Model, Split
+from gm.nets.steps import resumable
 from gm.rng import stream
 from gm.sampling.anneal import ais
 from gm.sampling.chain import run
@@ -100,24 +101,26 @@ class RBM(Model):
         """
         x, held = train.x.flatten(1).to(self.weight), valid.x.flatten(1).to(self.weight)
         path, rates = fresh(x, len(self.hidden), generator=generator)
-        rows, best = [], None
         chains = (uniforms((batch, len(rates)), rates, generator) < rates).to(rates)
-        for step in range(1, steps + 1):
+        at = {"path": _tensors(path), "chains": chains, "rows": [], "best": None}
+        for step in resumable(steps, log, at, generator):
             index = torch.randint(len(x), (batch,), generator=generator, device=generator.device)
             eta = rate * (1 - (step - 1) / steps)
             batched = train.rows(index.to(x.device), generator=generator).flatten(1).to(x)
-            path, chains = ascend(path, batched, chains, rate=eta, decay=decay, generator=generator)
+            path = Tempered(*at["path"])
+            path, at["chains"] = ascend(path, batched, at["chains"], rate=eta, decay=decay, generator=generator)
+            at["path"] = _tensors(path)
             self.weight, self.visible, self.hidden, self.base = path.weight, path.visible, path.hidden, path.base
             if step % every == 0 or step == steps:
                 value = float(self._pseudo(held).mean())
                 if not math.isfinite(value):
                     raise Diverged(f"at step {step} the pseudo-likelihood is {value}")
-                rows.append({"step": step, "valid": value, "weight_norm": float(self.weight.norm())})
-                if best is None or value > best[0]:
-                    best = value, step, self.weight, self.visible, self.hidden
-            log(step, steps)
-        _, chosen, self.weight, self.visible, self.hidden = best
-        return History(rows, {"gibbs": steps * batch}, {"best_step": chosen})
+                at["rows"].append({"step": step, "valid": value, "weight_norm": float(self.weight.norm())})
+                if at["best"] is None or value > at["best"][0]:
+                    at["best"] = value, step, self.weight, self.visible, self.hidden
+        _, chosen, self.weight, self.visible, self.hidden = at["best"]
+        self.base = at["path"][3]
+        return History(at["rows"], {"gibbs": steps * batch}, {"best_step": chosen})
 
     def sample(self, n: int, *, generator: torch.Generator, sweeps: int = 2000) -> Tensor:
         """Independent Gibbs chains of `sweeps` from the base rates, `[n, C, H, W]`."""
@@ -187,3 +190,7 @@ class RBM(Model):
         path = self._path()
         state, flipped = path.init(v), path.init((v[:, None] - torch.eye(v.shape[1]).to(v)).abs())
         return -softplus(path.log_prob(flipped, 1.0) - path.log_prob(state, 1.0)[:, None]).sum(1)
+
+
+def _tensors(path: Tempered) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return path.weight, path.visible, path.hidden, path.base

@@ -12,6 +12,7 @@ from gm.model import Bounds, Diverged, Event, History, Log, Model, Split
 from gm.nets import private
 from gm.nets.likelihoods import Normal, likelihood
 from gm.nets.mlp import Append, mlp
+from gm.nets.steps import resumable
 
 
 class VAE(Model):
@@ -116,8 +117,8 @@ class VAE(Model):
         held_noise = self._noise(len(held), generator)
         optimiser = torch.optim.Adam(self.parameters(), lr=rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-        rows, best = [], None
-        for step in range(1, steps + 1):
+        at = {"rows": [], "best": None}
+        for step in resumable(steps, log, at, self, optimiser, schedule, generator):
             index = torch.randint(len(train.x), (batch,), generator=generator, device=generator.device)
             x = train.rows(index.to(train.x.device), generator=generator).flatten(1)
             x = self.likelihood.dequantise(x, generator=generator)
@@ -136,12 +137,12 @@ class VAE(Model):
                 row = {name: float(term.detach()) for name, term in terms.items()}
                 if not all(map(math.isfinite, (*row.values(), value))):
                     raise Diverged(f"at step {step} the loss is {row['loss']} and the validation bound {value}")
-                rows.append({"step": step, **row, "valid": value})
-                if best is None or value > best[0] or keep == "last":
-                    best = value, step, {name: tensor.clone() for name, tensor in self.state_dict().items()}
-            log(step, steps)
-        self.load_state_dict(best[2])
-        return History(rows, {"gradient": steps * batch}, {"best_step": best[1], "valid_elbo": best[0]})
+                at["rows"].append({"step": step, **row, "valid": value})
+                if at["best"] is None or value > at["best"][0] or keep == "last":
+                    at["best"] = value, step, {name: tensor.clone() for name, tensor in self.state_dict().items()}
+        value, step, weights = at["best"]
+        self.load_state_dict(weights)
+        return History(at["rows"], {"gradient": steps * batch}, {"best_step": step, "valid_elbo": value})
 
     @torch.no_grad()
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
@@ -291,7 +292,6 @@ class PrivateVAE(VAE):
 
         adam = torch.optim.Adam(self.parameters(), lr=rate)
         given = terms | {"n": n, "multiplier": sigma, "clip": clip, "optimiser": adam, "generator": generator}
-        for step in private.descend(self, inputs, **given):
-            log(step, steps)
+        private.descend(self, inputs, log=log, **given)
         facts = {"epsilon": private.epsilon(sigma, delta=delta, **terms), "delta": delta, "noise_multiplier": sigma}
         return History(evals={"gradient": round(steps * terms["rate"] * n)}, facts=facts)

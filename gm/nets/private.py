@@ -8,10 +8,12 @@ measures what privacy costs, and whoever releases weights keeps their seed. It i
 is rounded to floating point, against which opacus' secure mode would help, at four times the draws.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+from gm.nets.steps import resumable
 
 
 def epsilon(multiplier: float, *, rate: float, steps: int, delta: float) -> float:
@@ -85,8 +87,9 @@ def descend(
     clip: float,
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
-) -> Iterator[int]:
-    r"""Steps along noisy means of clipped gradients g_i of single examples, over Poisson batches B:
+    log: Callable[[int, int], None] = lambda step, steps: None,
+) -> None:
+    r"""Follow noisy means of clipped gradients g_i of single examples, over Poisson batches B:
 
     .. math:: \frac{1}{n \, \mathrm{rate}} \Big( \sum_{i \in B} g_i \min(1, C / |g_i|) + \sigma C \, N(0, I) \Big)
 
@@ -104,9 +107,7 @@ def descend(
         clip: C, the greatest norm of an example's gradient.
         optimiser: of the module's parameters; takes the noisy mean as its gradient.
         generator: source of batches, of noise, and of what `inputs` draws.
-
-    Yields:
-        The number of each step, when it is done.
+        log: told of every step; a fit that was cut off goes on (`gm.nets.steps.resumable`).
     """
     from opacus.optimizers import DPOptimizer
 
@@ -118,11 +119,10 @@ def descend(
         loss_reduction="mean",
         generator=generator,
     )
-    for step in range(1, steps + 1):
+    for _ in resumable(steps, log, {}, module, optimiser, generator):
         private.zero_grad()
         found = gradients(module, inputs(poisson_batch(n, rate, generator=generator)))
         for name, parameter in module.named_parameters():
             parameter.grad_sample = found[name]
         private.step()
-        yield step
     private.zero_grad()

@@ -104,6 +104,7 @@ def run(stage: ModuleType, *, spec: dict, code: str | None = None, seed: int | N
         if upstream[0] != "ok":
             status, reason = upstream
     given = paths | {"spec": spec, "seed": seed, "log": progress(main), "failure": (status, reason)}
+    given["code"] = source.digest(prints)
     accepted = inspect.signature(stage.run).parameters
     if status == "ok" or "failure" in accepted:
         try:

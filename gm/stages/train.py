@@ -7,6 +7,7 @@ from gm import io, rng
 from gm.model import History, Model, build
 from gm.stages import external
 from gm.stages.arrays import event_of, split_of
+from gm.stages.checkpoint import Kept
 from gm.stages.contestant import contestant
 from gm.stages.job import Failed, Input, Outcome, Output
 
@@ -32,21 +33,27 @@ def write_history(path: Output, history: History) -> None:
     io.write_rows(path, columns, history.rows)
 
 
-def run(data: Input, weights: Output, history: Output, *, spec: dict, seed: int, log) -> Outcome:
-    """Fit one model to one dataset with one seed."""
+def run(data: Input, weights: Output, history: Output, *, spec: dict, seed: int, log, code: str = "") -> Outcome:
+    """Fit one model to one dataset with one seed; a job that was cut off goes on at its last checkpoint."""
     if "external" in spec:
         empty(weights, history)
         return Outcome(facts=external.hashes(spec))
     arrays = io.read_arrays(data)
     event = event_of(arrays)
-    with contestant():
-        torch.manual_seed(rng.seed_of(seed, "initialise"))
-        model = build(spec | {"event": [event.shape, event.levels]})
-        first, second = (split_of(arrays, name) for name in model.splits)
-        fitted = model.fit(first, second, generator=rng.stream(seed, "train"), log=log, **spec.get("fit", {}))
-    finite(model)
+    kept = Kept(weights, log, {"spec": spec, "seed": seed, "code": code, "data": io.sha256(data)})
+    try:
+        with contestant():
+            torch.manual_seed(rng.seed_of(seed, "initialise"))
+            model = build(spec | {"event": [event.shape, event.levels]})
+            first, second = (split_of(arrays, name) for name in model.splits)
+            fitted = model.fit(first, second, generator=rng.stream(seed, "train"), log=kept, **spec.get("fit", {}))
+        finite(model)
+    except Failed:
+        kept.remove()
+        raise
     store(model.eval(), spec, weights)
     write_history(history, fitted)
+    kept.remove()
     facts = {name: list(fact) if isinstance(fact, tuple) else fact for name, fact in fitted.facts.items()}
     parameters = sum(p.numel() for p in model.parameters())
     return Outcome(evals=fitted.evals, facts=facts | {"parameters": parameters})

@@ -107,6 +107,27 @@ MEASURES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
         ("tests/metrics/test_prdc.py",),
     ),
     (
+        "random numbers of a fit that was cut off begin anew",
+        "gm/models/vae.py",
+        "self, optimiser, schedule, generator)",
+        "self, optimiser, schedule)",
+        ("tests/stages/test_checkpoint.py",),
+    ),
+    (
+        "averaged weights of a fit that was cut off begin anew",
+        "gm/models/ebm.py",
+        "at, energy, average, best, adam, generator)",
+        "at, energy, best, adam, generator)",
+        ("tests/stages/test_checkpoint.py",),
+    ),
+    (
+        "a step done twice after a fit was cut off",
+        "gm/nets/steps.py",
+        'kept["step"] + 1 if kept',
+        'kept["step"] if kept',
+        ("tests/stages/test_checkpoint.py",),
+    ),
+    (
         "another network's weights are taken",
         "gm/nets/pretrained.py",
         "if found != sha256:",

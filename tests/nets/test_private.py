@@ -31,8 +31,7 @@ def moved(x: torch.Tensor, *, rate: float = 1.0, steps: int = 1, multiplier: flo
     module = Slope(x.shape[1])
     optimiser = torch.optim.SGD(module.parameters(), lr=1.0)
     given = {"n": len(x), "rate": rate, "steps": steps, "multiplier": multiplier, "clip": clip}
-    for _ in private.descend(module, lambda i: (x[i],), **given, optimiser=optimiser, generator=stream(0)):
-        pass
+    private.descend(module, lambda i: (x[i],), **given, optimiser=optimiser, generator=stream(0))
     return -module.w.detach()
 
 
