@@ -19,6 +19,7 @@ STAGES = {
     "embed": "samples.npz -> features.npz",
     "evaluate": "arrays -> metrics.csv",
     "report": "metrics.csv of all runs -> tables, figures, report/index.html",
+    "paper": "tables and figures of a report -> paper.pdf, tables as LaTeX and CSV",
 }
 COMMANDS = {
     "run": "make a benchmark: Snakemake under a lock, with progress",

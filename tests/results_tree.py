@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gm import io
+from gm.commands import figures
 from gm.metrics.groups.outliers import baselines
 from gm.metrics.roc import auroc
 from gm.metrics.rows import evaluate
@@ -37,6 +38,7 @@ TRUTH = {
     ("ppca", "copula"): "loses",
 }
 FAILED = ("digits", "ebm", 1)
+FEW = ("resample", "memoriser", "copula", "flow", "vae")
 
 
 def specification(datasets: list[str], seeds: list[int]) -> dict:
@@ -61,6 +63,28 @@ def specification(datasets: list[str], seeds: list[int]) -> dict:
         "nets": ["cnn", "pca", "random"],
         "commit": "0123456789ab",
     }
+
+
+def finished(root: Path, seeds=(0, 1), models=FEW, confidential=False, renamed=()) -> Path:
+    """A synthetic benchmark with its report and the record of it, as a run leaves them; `renamed` is name -> name."""
+    spec = specification(["digits"], list(seeds)) | {"nets": ["pca"]}
+    spec["planned"] = [cell for cell in spec["planned"] if cell[1] in models]
+    spec["models"] = {name: about for name, about in spec["models"].items() if name in models}
+    spec["compare"], spec["ladder"] = [], ["copula"]
+    write_tree(root, spec)
+    if confidential:
+        data = io.read_arrays(root / "digits/data.npz")
+        io.write_arrays(root / "digits/data.npz", data | {"confidential": np.array(True)})
+    names = dict(renamed)
+    for name in names:
+        (root / "digits" / name).rename(root / "digits" / names[name])
+    spec["planned"] = [[dataset, names.get(model, model), seed] for dataset, model, seed in spec["planned"]]
+    spec["models"] = [{"name": names.get(name, name)} | about for name, about in spec["models"].items()]
+    commit = spec.pop("commit")
+    record = {"spec": spec, "commit": commit, "versions": {"python": "3"}, "status": "ok", "reason": ""}
+    io.write_json(root / "table.json", record)
+    figures.make(root)
+    return root
 
 
 def images(n: int, rng: np.random.Generator) -> np.ndarray:

@@ -13,33 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from results_tree import specification, write_tree
+from results_tree import finished
 
 from gm import archive, io
 from gm.commands import archive as packing
 from gm.commands import diff, figures, merge, trace
 from gm.commands.verify import compare
 from gm.figures import style
-
-FEW = ("resample", "memoriser", "copula", "flow", "vae")
-
-
-def finished(root, seeds=(0, 1), models=FEW, confidential=False):
-    """A synthetic benchmark with its report and the record of it, as a run leaves them."""
-    spec = specification(["digits"], list(seeds)) | {"nets": ["pca"]}
-    spec["planned"] = [cell for cell in spec["planned"] if cell[1] in models]
-    spec["models"] = {name: about for name, about in spec["models"].items() if name in models}
-    spec["compare"], spec["ladder"] = [], ["copula"]
-    write_tree(root, spec)
-    if confidential:
-        data = io.read_arrays(root / "digits/data.npz")
-        io.write_arrays(root / "digits/data.npz", data | {"confidential": np.array(True)})
-    spec["models"] = [{"name": name} | about for name, about in spec["models"].items()]
-    commit = spec.pop("commit")
-    record = {"spec": spec, "commit": commit, "versions": {"python": "3"}, "status": "ok", "reason": ""}
-    io.write_json(root / "table.json", record)
-    figures.make(root)
-    return root
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -50,7 +50,7 @@ def fidelity(
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_title(metric)
         axes.set_xlabel(better)
-    figure.legend(handles=controls(), loc="outside lower center", ncols=4)
+    figure.legend(handles=controls(), loc="outside lower center", ncols=2)
     return figure
 
 

@@ -66,3 +66,23 @@ rule report:
     shell:
         "gm report --table {output.table} --page {output.page}"
         " --spec {params.spec:q} --code {params.code} > {log} 2>&1"
+
+
+rule paper:
+    input:
+        rules.report.output.tables,
+        rules.report.output.figures,
+        table=rules.report.output.table,
+        record=rules.report.output.record,
+    output:
+        paper=f"{ROOT}/paper.pdf",
+        record=f"{ROOT}/paper.json",
+        tables=directory(f"{ROOT}/tables"),
+    log:
+        f"{ROOT}/paper.log",
+    params:
+        spec=spec("paper"),
+        code=code("paper"),
+    shell:
+        "gm paper --record {input.record} --paper {output.paper}"
+        " --spec {params.spec:q} --code {params.code} > {log} 2>&1"
