@@ -5,15 +5,25 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 GRID ?= config/digits.yaml
+PUBLISHED ?= digits sampling
 # nproc answers with OMP_NUM_THREADS where that is set
 CORES ?= $(shell env -u OMP_NUM_THREADS nproc)
 export OMP_NUM_THREADS := 1
 export MPLBACKEND := agg
 
-.PHONY: run test quick lint doctest test-mutations clean help
+.PHONY: run verify publish test quick lint doctest test-mutations clean help
 
 run: $(VENV)/.ready
 	@$(BIN)/gm run $(GRID) --cores $(CORES)
+
+verify: $(VENV)/.ready
+	@$(BIN)/gm run $(GRID) --cores $(CORES) || [ $$? -eq 3 ]
+	@$(BIN)/gm verify results/published/$(basename $(notdir $(GRID))).zip --run results/$(basename $(notdir $(GRID)))
+
+publish: $(VENV)/.ready
+	for grid in $(PUBLISHED); do \
+	  $(BIN)/gm run config/$$grid.yaml --cores $(CORES) && \
+	  $(BIN)/gm archive config/$$grid.yaml --tables --out results/published/$$grid.zip || exit 1; done
 
 test: lint doctest $(VENV)/.ready
 	$(BIN)/pytest -n $(CORES) --dist worksteal
@@ -39,6 +49,8 @@ clean:
 
 help:
 	@echo "make               set up and run the benchmark GRID=$(GRID) on CORES=$(CORES) cores"
+	@echo "make verify        the same, and compare its numbers with those in results/published"
+	@echo "make publish       make the tables in results/published anew, of $(PUBLISHED)"
 	@echo "make test          lint, doctests and all tests"
 	@echo "make quick         the quick tests"
 	@echo "make test-mutations  put named defects into the code, one at a time: a test must notice each"

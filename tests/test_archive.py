@@ -331,6 +331,9 @@ def test_the_workflow_redraws_an_archive_and_plans_nothing_else(packed, tmp_path
     done = snakemake(tmp_path, "figures", "--config", f"archive={packed}")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "results/redrawn/synthetic/report/index.html").is_file()
+    done = snakemake(tmp_path, "paper", "--config", f"archive={packed}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "results/redrawn/synthetic/paper.pdf").read_bytes().startswith(b"%PDF")
     for words, told in (((f"archive={tmp_path}/none.zip",), "no file"), ((f"archive={packed}", "seeds=1"), "alone")):
         done = snakemake(tmp_path, "-n", "figures", "--config", *words)
         assert done.returncode and told in done.stdout + done.stderr and "Traceback" not in done.stderr

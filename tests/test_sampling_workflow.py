@@ -113,6 +113,20 @@ def test_a_grid_of_targets_makes_a_report_and_tells_what_failed(made):
     assert not any(where == "line" and metric.startswith("mmd") for where, _, metric in rows)
 
 
+def test_a_paper_of_a_grid_of_targets(made):
+    folder, _ = made
+    done = gm(folder, "run", "mine/few.yaml", "--cores", "1", "--", "paper")
+    root = folder / "results/few"
+    assert (root / "paper.pdf").read_bytes().startswith(b"%PDF"), done.stdout + done.stderr
+    with open(root / "tables/line-logz.csv", newline="") as file:
+        rows = {row["sampler"]: row for row in csv.DictReader(file)}
+    with open(root / "pooled.csv", newline="") as file:
+        pooled = {(row["dataset"], row["model"], row["quantity"], row["budget"]): row for row in csv.DictReader(file)}
+    assert rows["quick"]["width"] == pooled["line", "quick", "width", "1024"]["value"]
+    assert rows["quick"]["width low"] == pooled["line", "quick", "width", "1024"]["low"] and "RMSE" not in rows["quick"]
+    assert {path.stem for path in root.glob("tables/*.tex")} == {path.stem for path in root.glob("tables/*.csv")}
+
+
 def test_what_a_job_leaves(made):
     folder, _ = made
     with np.load(folder / "results/few/modes/data.npz") as data:

@@ -141,6 +141,16 @@ def test_a_second_run_has_nothing_to_do(made):
     assert "nothing to do" in done.stderr and hashes(folder) == before
 
 
+def test_a_paper_is_made_of_the_report_alone(made):
+    folder, _ = made
+    assert planned(folder, "paper") == {"paper": 1}
+    done = gm(folder, "run", "mine/small.yaml", "--cores", "1", "--", "paper")
+    assert (folder / "results/small/paper.pdf").read_bytes().startswith(b"%PDF"), done.stdout + done.stderr
+    classes = (folder / "results/small/tables/contestants.csv").read_text()
+    assert "own,mine/own.py:Uniform,control" in classes and "handed-in,made elsewhere" in classes
+    assert planned(folder, "paper") == {} and planned(folder) == {}
+
+
 def test_touching_and_commenting_remake_nothing(made):
     folder, _ = made
     for path in [*folder.glob("gm/**/*.py"), *folder.glob("workflow/**/*"), *folder.glob("config/**/*.yaml")]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gm import __version__, archive, io, plan
 from gm.catalogue import find
+from gm.commands.published import CODE, TABLES, code_of
 from gm.stages.job import module_of
 from gm.stages.results import RECORDS, Tree
 
@@ -22,7 +23,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("gm archive", description=__doc__.splitlines()[0])
     parser.add_argument("grid", nargs="?", type=Path, default=plan.REPOSITORY / "config/digits.yaml", help="grid file")
     parser.add_argument("--out", type=Path, help="the zip file (default: results/<benchmark>.zip)")
-    parser.add_argument("--weights", action="store_true", help="weights too, but for confidential data")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--weights", action="store_true", help="weights too, but for confidential data")
+    kind.add_argument("--tables", action="store_true", help="every number and its code's digest, nothing to redraw")
     options = parser.parse_args(arguments)
     planned = plan.read(options.grid)
     root = Path(planned.root)
@@ -35,7 +38,8 @@ def main(arguments: list[str]) -> int:
         print(f"gm archive: the report in {root} is of another grid ({keys}); run it again first", file=sys.stderr)
         return 2
     out = options.out or root.with_suffix(".zip")
-    found = pack(root, out, configuration(options.grid, planned), weights=options.weights)
+    extra = configuration(options.grid, planned)
+    found = tables(root, out, extra) if options.tables else pack(root, out, extra, weights=options.weights)
     size = out.stat().st_size
     print(f"{out}: {len(found['files'])} files, {size / 2**20:.1f} MiB, sha256 {io.sha256(out)}")
     return 0
@@ -82,9 +86,20 @@ def pack(
         files |= {f"{place}/{name}": path for name in names if (path := tree.path(cell, name)).is_file()}
         if (thin := _samples(tree, cell, spec)) is not None:
             files[f"{place}/samples.npz"] = thin
+    return archive.write(out, files, _about(root, record) | dict(about or {}))
+
+
+def tables(root: Path, out: Path, extra: Mapping[str, Path | bytes]) -> dict:
+    """Pack the tables of a finished report alone, to compare other runs with; the manifest."""
+    files = dict(extra) | environment() | {name: root / name for name in (*TABLES, "table.json")}
+    files[CODE] = (io.canonical(code_of(root)) + "\n").encode()
+    return archive.write(out, files, _about(root, io.read_json(root / "table.json")))
+
+
+def _about(root: Path, record: dict) -> dict:
+    spec = record["spec"]
     told = {"benchmark": spec["benchmark"], "commit": record["commit"], "gm": __version__, "spec": spec}
-    told |= {"versions": record["versions"], "date": _day(root / "table.csv")}
-    return archive.write(out, files, told | dict(about or {}))
+    return told | {"versions": record["versions"], "date": _day(root / "table.csv")}
 
 
 def _dataset(tree, dataset: str, *, targets: bool) -> dict[str, Path | bytes]:

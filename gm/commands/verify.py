@@ -13,12 +13,10 @@ from pathlib import Path
 import yaml
 
 from gm import archive, io, plan
-from gm.commands import figures
+from gm.commands import figures, published
+from gm.commands.published import ALIKE, CODE, ERRORS
 from gm.commands.records import code_changes
 from gm.stages.results import RECORDS
-
-ERRORS = 4.0  # standard errors within which a number agrees that is not the same
-ALIKE = 1e-6  # relative, for numbers without an error
 
 
 def main(arguments: list[str]) -> int:
@@ -28,6 +26,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cells", type=int, default=2, help="how many runs to make again (default 2; 0 for none)")
     parser.add_argument("--minutes", type=float, default=2.0, help="none that took longer than so many (default 2)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of runs")
+    parser.add_argument("--run", type=Path, help="the folder of a run of yours, to compare its tables with instead")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="jobs at once")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
@@ -35,17 +34,48 @@ def main(arguments: list[str]) -> int:
         try:
             found = archive.read(options.archive, folder)
             print(f"hashes: {len(found['files'])} files are what the manifest says")
-            figures.make(folder)
-        except archive.Refused as error:
+            bare = CODE in found["files"]
+            good = _recorded(folder) if bare else _remade(folder, found)
+        except (archive.Refused, KeyError) as error:
             print(f"gm verify: {error}", file=sys.stderr)
             return 1
-        wrong = figures.changed(folder, found)
-        for path in wrong:
-            print(f"DIFFERS: {path} does not follow from the runs in this archive, drawn with this code")
-        print(f"tables and figures: {'remade, the same bytes' if not wrong else f'{len(wrong)} differ'}")
-        good = [_cell(folder, found, cell, root) for cell, root in _again(folder, found, Path(name), options)]
-    tables = [path for path in wrong if path.endswith(".csv")]
-    return 0 if not tables and all(good) else 1
+        if options.run:
+            return 0 if _beside(folder, options.run) and good else 1
+        if bare:
+            print("runs: none in it; 'gm run' its grid and compare yours with --run results/<benchmark>")
+            return 0 if good else 1
+        cells = [_cell(folder, found, cell, root) for cell, root in _again(folder, found, Path(name), options)]
+    return 0 if good and all(cells) else 1
+
+
+def _remade(folder: Path, found: dict) -> bool:
+    """Whether the tables follow from the runs."""
+    figures.make(folder)
+    wrong = figures.changed(folder, found)
+    for path in wrong:
+        print(f"DIFFERS: {path} does not follow from the runs in this archive, drawn with this code")
+    print(f"tables and figures: {'remade, the same bytes' if not wrong else f'{len(wrong)} differ'}")
+    return not any(path.endswith(".csv") for path in wrong)
+
+
+def _recorded(folder: Path) -> bool:
+    """Whether a table without its runs is the one that the record of its report names."""
+    good = io.sha256(folder / "table.csv") == io.read_json(folder / "table.json")["outputs"]["table"]
+    print("table.csv: the one that its record names" if good else "DIFFERS: table.csv is not the one its record names")
+    return good
+
+
+def _beside(folder: Path, root: Path) -> bool:
+    """Compare the tables of a run with the archive's, and print each number that does not agree."""
+    if missing := [name for name in ("table.csv", "table.json") if not (root / name).is_file()]:
+        print(f"gm verify: {root} has no {missing[0]}; expected a finished run (gm run)", file=sys.stderr)
+        return False
+    good, lines = published.compare(folder, root)
+    print("\n".join(lines))
+    causes = published.why(folder, root)
+    print(f"what else differs ({len(causes)}):" if causes else "grid, code and libraries: the same")
+    print("".join(f"  {line}\n" for line in causes), end="")
+    return good
 
 
 def costs(folder: Path, planned: list) -> dict[tuple[str, str, int], float]:

@@ -20,7 +20,8 @@ TEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"
 TEX |= {"±": r"$\pm$", "×": r"$\times$", "≈": r"$\approx$", "−": "$-$", "ε": r"$\varepsilon$", "²": "$^2$"}
 SPECIAL = re.compile("|".join(map(re.escape, sorted(TEX, key=len, reverse=True))))
 MINUS = re.compile(r"(?<![\w.])-(?=\d)")
-STACKED, LONG = 5, 44  # columns of a LaTeX table beyond which intervals stand below; signs of a text that is wrapped
+STACKED, SMALL = 5, 8  # columns of a LaTeX table beyond which intervals stand below, and letters are smaller
+LONG = 44  # signs of a text that is wrapped
 # What is said of an interval that is not over what the others are over.
 ITEMS, SEEDS = {"items": " i"}, {"seeds": " s"}
 
@@ -135,8 +136,10 @@ def escape(text: str) -> str:
 
 def latex(table: Table, origin: str) -> str:
     """A table as LaTeX, with the rules of the package booktabs; `origin` says in a comment what it was made from."""
-    sides = "".join("r" if numeric(table, i) else "l" for i in range(len(table.columns)))
-    stacked = len(table.columns) > STACKED
+    count = len(table.columns)
+    sides = ["r" if numeric(table, i) else r"p{0.4\linewidth}" if wrapped(table, i) else "l" for i in range(count)]
+    stacked, sizes = count > STACKED, (r"\footnotesize", r"\scriptsize", r"\tiny")
+    size, less = sizes[1:] if count > SMALL else sizes[:2]
 
     def line(cells: Iterable[str]) -> str:
         return " & ".join(cells) + r" \\"
@@ -145,12 +148,13 @@ def latex(table: Table, origin: str) -> str:
         text, note = (escape(MINUS.sub("−", words)) for words in (cell.text, cell.note))
         if not note:
             return text
-        note = f"{{\\scriptsize {note}}}"
-        return rf"\shortstack[r]{{{text} \\ {note}}}" if stacked else f"{text} {note}"
+        note = f"{{{less} {note}}}"
+        return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{text} \\ {note}\end{{tabular}}" if stacked else f"{text} {note}"
 
     rows = [line(map(one, row)) for row in table.rows]
     head = [f"% {origin}", r"% \usepackage[T1]{fontenc} \usepackage{booktabs}", r"\begin{table}"]
-    head += [r"\centering \footnotesize", rf"\caption{{{escape(table.caption)}}}", rf"\begin{{tabular}}{{{sides}}}"]
+    head += [rf"\caption{{{escape(table.caption)}}}", rf"\centering {size} \setlength{{\tabcolsep}}{{3pt}}"]
+    head += [rf"\begin{{tabular}}{{{''.join(sides)}}}"]
     body = [r"\toprule", line(map(escape, table.columns)), r"\midrule", *rows, r"\bottomrule"]
     return "\n".join([*head, *body, r"\end{tabular}", r"\end{table}", ""])
 
@@ -159,6 +163,11 @@ def numeric(table: Table, column: int) -> bool:
     """Whether a column holds numbers alone."""
     found = [row[column].data.get("") for row in table.rows]
     return all(value is None or isinstance(value, int | float) for value in found)
+
+
+def wrapped(table: Table, column: int) -> bool:
+    """Whether a column holds a text that wants several lines."""
+    return any(len(row[column].text) > LONG for row in table.rows)
 
 
 def document(title: str, sections: Iterable[Section], captions: Mapping[str, str]) -> str:
@@ -194,7 +203,7 @@ def _part(part: str | Table | Figure, captions: Mapping, seen: set[str]) -> dict
         return {"kind": "figure", "first": first, "caption": _set(captions[part.name])} | about
     sides = [numeric(part, i) for i in range(len(part.columns))]
     rows = [[_shown(cell) for cell in row] for row in part.rows]
-    long = [any(len(row[i].text) > LONG for row in part.rows) for i in range(len(part.columns))]
+    long = [wrapped(part, i) for i in range(len(part.columns))]
     about = {"kind": "table", "caption": _set(part.caption), "columns": list(part.columns)}
     return about | {"rows": rows, "numeric": sides, "long": long}
 

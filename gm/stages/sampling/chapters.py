@@ -20,7 +20,7 @@ CHECKED = (
 )
 ESTIMATES = {
     "error": "error", "rmse": "RMSE", "spread": "spread", "cover": "cover", "width": "width",
-    "evals/train": "evaluations, pilot", "evals": "evaluations, estimate",
+    "evals/train": "pilot", "evals": "evaluations",
 }  # fmt: skip
 DRAWS = {
     "ess": "effective draws", "per_thousand": "per 1000 gradients", "b2_mean": "b², mean", "b2_worst": "b², worst",

@@ -1,0 +1,123 @@
+"""Published tables: small, checked, and compared with a run by its errors."""
+
+import json
+import zipfile
+
+import pytest
+
+from gm import archive, io
+from gm.commands import archive as packing
+from gm.commands import published, verify
+
+COLUMNS = ("benchmark", "dataset", "model", "seed", "metric", "value", "se", "n", "kind", "status")
+VALUES = {
+    "run": (1, 1, 1),
+    "FD_pca@250": (2.0, 2.1, 1.9),
+    "logp_lower": (-88.1, -88.2, -88.3),
+    "fit/images": (994,) * 3,
+}
+ERRORS = {"FD_pca@250": 0.05, "logp_lower": 0.2}
+
+
+def write(root, changes=(), parts=(("VAE.fit", "1"),), torch="2.13.0", seeds=3):
+    """The tables and the record that a report leaves, with the values of some metrics changed."""
+    values = VALUES | dict(changes)
+    rows = [
+        {"benchmark": "b", "dataset": "d", "model": "vae", "seed": seed, "metric": metric, "value": value[seed],
+         "se": ERRORS.get(metric), "n": 9, "kind": "estimate", "status": "ok"}
+        for metric, value in values.items() for seed in range(seeds)
+    ]  # fmt: skip
+    io.write_rows(root / "table.csv", COLUMNS, rows)
+    for name in ("checks.csv", "status.csv"):
+        io.write_text(root / name, "a,b\n1,2\n")
+    record = {"spec": {"benchmark": "b"}, "commit": "0123456789ab", "versions": {"torch": torch}, "code": {"parts": {}}}
+    io.write_json(root / "table.json", record | {"outputs": {"table": io.sha256(root / "table.csv")}})
+    io.write_json(root / "d/vae/0/model.json", {"code": {"parts": {"gm.models.vae": dict(parts)}}})
+    return root
+
+
+@pytest.fixture
+def packed(tmp_path):
+    root = write(tmp_path / "b")
+    packing.tables(root, tmp_path / "b.zip", {"config/b.yaml": b"benchmark: b\n"})
+    return tmp_path / "b.zip"
+
+
+def test_published_tables_are_verified_without_their_runs(packed, capsys):
+    assert verify.main([str(packed)]) == 0
+    assert "the one that its record names" in capsys.readouterr().out
+
+
+def altered(path, out, *, honest):
+    """A copy with one digit of the table changed; an honest manifest states the hash of what is there."""
+    with zipfile.ZipFile(path) as file:
+        content = {name: file.read(name) for name in file.namelist()}
+    assert b"-88.2" in content["table.csv"]
+    content["table.csv"] = content["table.csv"].replace(b"-88.2", b"-88.1", 1)
+    found = json.loads(content[archive.MANIFEST])
+    if honest:
+        found["files"]["table.csv"]["sha256"] = archive.hashlib.sha256(content["table.csv"]).hexdigest()
+        content[archive.MANIFEST] = json.dumps(found).encode()
+    with zipfile.ZipFile(out, "w") as file:
+        for name, body in content.items():
+            file.writestr(name, body)
+    return out
+
+
+@pytest.mark.parametrize("honest", [False, True])
+def test_one_digit_of_a_published_table_is_caught(packed, tmp_path, capsys, honest):
+    assert verify.main([str(altered(packed, tmp_path / "digit.zip", honest=honest))]) == 1
+    told = capsys.readouterr()
+    assert "table.csv is not the one its record names" in told.out if honest else "has sha256" in told.err
+
+
+def beside(packed, root, capsys):
+    code = verify.main([str(packed), "--run", str(root)])
+    return code, capsys.readouterr().out
+
+
+def test_the_same_bytes_agree(packed, tmp_path, capsys):
+    code, told = beside(packed, write(tmp_path / "again"), capsys)
+    assert code == 0 and "the same bytes" in told and "grid, code and libraries: the same" in told
+
+
+def test_a_number_within_its_errors_agrees_and_causes_are_told(packed, tmp_path, capsys):
+    moved = {"FD_pca@250": (2.1, 2.15, 2.0)}
+    root = write(tmp_path / "moved", moved, parts=[("VAE.fit", "2")], torch="2.14.0")
+    code, told = beside(packed, root, capsys)
+    assert code == 0 and "4 numbers: 1 moved within their errors, 0 do not agree" in told
+    assert "not the same bytes: table.csv" in told
+    assert "code gm.models.vae: VAE.fit()" in told and 'library torch: "2.13.0" -> "2.14.0"' in told
+
+
+@pytest.mark.parametrize(("changes", "told"), [
+    ({"FD_pca@250": (9.0, 9.1, 8.9)}, "vae FD_pca@250: 2 -> 9 ("),
+    ({"fit/images": (995,) * 3}, "vae fit/images: 994 -> 995 (no error stated)"),
+    ({"logp_lower": (float("-inf"),) * 3}, "vae logp_lower: -88.2 -> -inf"),
+    ({"KID_pca@250": (1.0, 1.0, 1.0)}, "d vae: 1 numbers only in this run"),
+])  # fmt: skip
+def test_a_number_that_does_not_agree_is_printed(packed, tmp_path, capsys, changes, told):
+    code, words = beside(packed, write(tmp_path / "other", changes), capsys)
+    assert code == 1 and f"DOES NOT AGREE: d {told}".replace("d d ", "d ") in words
+    assert words.count("DOES NOT AGREE") == 1
+
+
+def test_a_seed_that_did_not_run_is_printed(packed, tmp_path, capsys):
+    code, told = beside(packed, write(tmp_path / "fewer", seeds=2), capsys)
+    assert code == 1 and "d vae run: 3 -> 2 seeds that ran" in told
+
+
+def test_a_folder_without_a_report_is_refused(packed, tmp_path, capsys):
+    assert verify.main([str(packed), "--run", str(tmp_path / "nothing")]) == 1
+    assert "expected a finished run" in capsys.readouterr().err
+
+
+def test_few_seeds_need_a_larger_distance():
+    far = [published.agreement((0.0, 0.1, n, 0.0), (1.0, 0.1, n, 0.0)) for n in (2, 3, 10)]
+    assert far[0] > far[1] > published.LEAST > far[2]
+
+
+@pytest.mark.parametrize("name", ["digits", "sampling"])
+def test_the_published_archives_are_whole(name):
+    path = packing.plan.REPOSITORY / "results/published" / f"{name}.zip"
+    assert path.stat().st_size < 400_000 and verify.main([str(path)]) == 0
