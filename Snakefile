@@ -4,6 +4,7 @@ snakemake --cores 2                                        the default benchmark
 snakemake --cores 2 --configfile path/to/grid.yaml         any other grid
 snakemake --workflow-profile workflow/profiles/slurm       on a cluster
 snakemake --report results/digits/snakemake.zip            Snakemake's own report of a finished run
+snakemake --cores 1 paper                                  the paper: a PDF, and its tables as LaTeX and CSV
 snakemake --cores 1 figures --config archive=digits.zip    figures and report of an archive, nothing trained
 """
 

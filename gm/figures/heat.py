@@ -61,7 +61,7 @@ def panels(matrices: Sequence[Mapping], label: str, *, cmap: str = "PuOr", middl
         The figure.
     """
     label_width = _reach(row for panel in matrices for row, _ in panel["rows"])
-    width = 0.2 + CELL * len(matrices[0]["columns"])
+    width = 0.2 + max(CELL * len(matrices[0]["columns"]), 1.2 * _reach(panel["name"] for panel in matrices))
     across = max(1, min(4, len(matrices), int((WIDEST - label_width) // width)))
     lines = [matrices[i : i + across] for i in range(0, len(matrices), across)]
     narrow = max(len(name) for name in matrices[0]["columns"]) > 5
@@ -118,5 +118,5 @@ def agreement(metrics: Sequence[str], tau: np.ndarray, p: np.ndarray, n: np.ndar
     axes.set_yticks(range(len(metrics)), short)
     count = f"{n.max()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
     least = f"|τ| < {critical:.2f} is not told from 0" if math.isfinite(critical) else "too few to tell any τ from 0"
-    figure.supxlabel(f"Kendall's τ of model ranks, n = {count} models; at {n.max()}, {least} (5 %)", fontsize=8)
+    figure.supxlabel(f"Kendall's τ of model ranks, n = {count} models;\nat {n.max()}, {least} (5 %)", fontsize=8)
     return figure
