@@ -91,6 +91,10 @@ def make(folder: Path) -> subprocess.CompletedProcess:
     return gm(folder, "run", "mine/small.yaml", "--cores", "2")
 
 
+def make_paper(folder: Path) -> subprocess.CompletedProcess:
+    return gm(folder, "run", "mine/small.yaml", "--cores", "1", "--", "paper")
+
+
 def planned(folder: Path, *words: str) -> dict[str, int]:
     """Number of jobs per rule that Snakemake would run."""
     command = [sys.executable, "-m", "snakemake", "--configfile", "mine/small.yaml", "--cores", "1", "-n", *words]
@@ -143,8 +147,8 @@ def test_a_second_run_has_nothing_to_do(made):
 
 def test_a_paper_is_made_of_the_report_alone(made):
     folder, _ = made
-    assert planned(folder, "paper") == {"paper": 1}
-    done = gm(folder, "run", "mine/small.yaml", "--cores", "1", "--", "paper")
+    assert planned(folder, "paper") in ({"paper": 1}, {})
+    done = make_paper(folder)
     assert (folder / "results/small/paper.pdf").read_bytes().startswith(b"%PDF"), done.stdout + done.stderr
     classes = (folder / "results/small/tables/contestants.csv").read_text()
     assert "own,mine/own.py:Uniform,control" in classes and "handed-in,made elsewhere" in classes
@@ -220,7 +224,10 @@ def test_killed_and_resumed_elsewhere_gives_the_same_bytes(made, tmp_path):
     process.wait()
     done = make(other)
     assert done.returncode == 3, done.stdout + done.stderr
-    assert hashes(other) == hashes(folder)
+    for place in (folder, other):
+        make_paper(place)
+    found = hashes(other)
+    assert found == hashes(folder) and "results/small/paper.pdf" in found
 
 
 def test_a_second_run_in_the_same_folder_refuses(made):

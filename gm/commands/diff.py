@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gm import archive, io
+from gm.commands.published import check_runs
 from gm.commands.records import code_changes, differences
 from gm.stages.results import RECORDS
 
@@ -25,6 +26,8 @@ def main(arguments: list[str]) -> int:
         folders = [Path(name) / side for side in ("old", "new")]
         try:
             found = [archive.read(path, to) for path, to in zip((options.old, options.new), folders, strict=True)]
+            for manifest in found:
+                check_runs(manifest)
             numbers, causes = (
                 moved(*(io.read_rows(folder / "summary.csv") for folder in folders)),
                 why(*folders, *found),

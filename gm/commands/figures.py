@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from gm import archive, io
+from gm.commands.published import check_runs
 from gm.stages.job import module_of
 
 
@@ -49,6 +50,7 @@ def redraw(path: Path, out: Path, cores: int = 1) -> list[str]:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".redrawn-") as name:
         folder = Path(name) / "whole"
         found = archive.read(path, folder)
+        check_runs(found)
         make(folder, cores)
         differing = changed(folder, found)
         if out.exists():

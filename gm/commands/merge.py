@@ -9,6 +9,7 @@ from pathlib import Path
 from gm import archive, io
 from gm.commands import figures
 from gm.commands.archive import pack
+from gm.commands.published import check_runs
 from gm.stages import exhibit
 
 ALIKE = ("metrics", "nets", "inception", "budgets", "groups", "draws", "grid")
@@ -40,6 +41,7 @@ def merge(paths: list[Path], place: Path, out: Path) -> dict:
     for index, path in enumerate(paths):
         folder = place / str(index)
         read.append((archive.read(path, folder), folder, path))
+        check_runs(read[-1][0])
     spec = joint([(found["spec"], path) for found, _, path in read], out.stem)
     for found, folder, path in read:
         for name in found["files"]:

@@ -2,12 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from scipy.special import ndtr
 
-from gm import io
+from gm import archive, io
 from gm.commands.records import code_changes, differences
 from gm.table.interval import p_of, standard_error
 from gm.table.summary import number
@@ -19,6 +19,16 @@ ALIKE = 1e-6  # relative, for numbers without an error
 LEAST = 2 * float(ndtr(-ERRORS))
 
 Mean = tuple[float, float, int, float]
+
+
+def check_runs(found: Mapping) -> None:
+    """Refuse an archive of tables alone, by its manifest.
+
+    Raises:
+        gm.archive.Refused: it holds no runs.
+    """
+    if CODE in found["files"]:
+        raise archive.Refused("this archive holds tables alone (gm archive --tables); expected one with its runs")
 
 
 def code_of(root: Path) -> dict[str, dict[str, str]]:

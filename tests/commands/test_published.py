@@ -7,7 +7,7 @@ import pytest
 
 from gm import archive, io
 from gm.commands import archive as packing
-from gm.commands import published, verify
+from gm.commands import diff, figures, published, verify
 
 COLUMNS = ("benchmark", "dataset", "model", "seed", "metric", "value", "se", "n", "kind", "status")
 VALUES = {
@@ -46,6 +46,13 @@ def packed(tmp_path):
 def test_published_tables_are_verified_without_their_runs(packed, capsys):
     assert verify.main([str(packed)]) == 0
     assert "the one that its record names" in capsys.readouterr().out
+
+
+def test_tables_alone_are_not_redrawn(packed, tmp_path, capsys):
+    for command, words in ((figures, [packed, "--out", tmp_path / "out"]), (diff, [packed, packed])):
+        assert command.main([str(word) for word in words]) == 2
+        assert "holds tables alone" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def altered(path, out, *, honest):
