@@ -87,7 +87,7 @@ def compare(old: Path, new: Path) -> tuple[bool, list[str]]:
     if not changed:
         return True, [f"{', '.join(TABLES)}: the same bytes"]
     sides = [means(io.read_rows(folder / "table.csv")) for folder in (old, new)]
-    wrong, gone, moved = [], Counter(), 0
+    wrong, gone, moved, other = [], Counter(), 0, 0
     for key in sides[0] | sides[1]:
         a, b = (side.get(key) for side in sides)
         name = " ".join(key)
@@ -101,9 +101,10 @@ def compare(old: Path, new: Path) -> tuple[bool, list[str]]:
             wrong.append((p, f"{name}: {a[0]:.6g} -> {b[0]:.6g} ({far})"))
         else:
             moved += a[0] != b[0]
+            other += a[0] == b[0] and a != b
     lines = [line for _, line in sorted(wrong)]
     lines += [f"{place}: {count} numbers only in {side}" for (place, side), count in gone.items()]
-    told = f"{len(sides[0] | sides[1])} numbers: {moved} moved within their errors, "
+    told = f"{len(sides[0] | sides[1])} numbers: {moved} moved within their errors, {other} have other errors, "
     told += f"{len(wrong) + gone.total()} do not agree"
     return not lines, [
         *(f"DOES NOT AGREE: {line}" for line in lines),

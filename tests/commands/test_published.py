@@ -92,7 +92,7 @@ def test_a_number_within_its_errors_agrees_and_causes_are_told(packed, tmp_path,
     moved = {"FD_pca@250": (2.1, 2.15, 2.0)}
     root = write(tmp_path / "moved", moved, parts=[("VAE.fit", "2")], torch="2.14.0")
     code, told = beside(packed, root, capsys)
-    assert code == 0 and "4 numbers: 1 moved within their errors, 0 do not agree" in told
+    assert code == 0 and "4 numbers: 1 moved within their errors, 0 have other errors, 0 do not agree" in told
     assert "not the same bytes: table.csv" in told
     assert "code gm.models.vae: VAE.fit()" in told and 'library torch: "2.13.0" -> "2.14.0"' in told
 
