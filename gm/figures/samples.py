@@ -40,7 +40,8 @@ def samples(groups: Sequence[Mapping], low: float, high: float) -> Figure:
             for j, image in enumerate(shown):
                 left = j * (width + gap)
                 page[top : top + height, left : left + width] = image
-    figure = canvas(1.6 + 0.6 * count, 0.3 + 0.6 * page.shape[0] / (width + gap))
+    names = max(1.6, 0.3 + 0.07 * max(len(group["name"]) for group in groups))
+    figure = canvas(names + 0.6 * count, 0.3 + 0.6 * page.shape[0] / (width + gap))
     axes = figure.subplots()
     axes.imshow(page, interpolation="nearest")
     axes.set_axis_off()

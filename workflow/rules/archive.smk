@@ -43,5 +43,5 @@ rule paper:
     params:
         code=source.digest(source.fingerprint("gm.stages.paper")),
     shell:
-        "gm paper --record {input.record} --paper {output.paper}"
+        "gm paper --record {input.record:q} --paper {output.paper:q}"
         " --spec '{{}}' --code {params.code}"
