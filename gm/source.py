@@ -87,13 +87,18 @@ def functions(module: str) -> list[str]:
     return [node.name for node in body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
 
 
-def names(path: Path) -> dict[str, str]:
-    """What a module's `from gm... import name` statements bind: name to `module.name`."""
+@cache
+def _names(path: Path, stamp: tuple[int, int]) -> dict[str, str]:
     bound = {}
-    for node in ast.walk(tree(path)):
+    for node in ast.walk(_parse(path, stamp)):
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             bound |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     return bound
+
+
+def names(path: Path) -> dict[str, str]:
+    """What a module's `from gm... import name` statements bind: name to `module.name`."""
+    return _names(path, _stamp(path))
 
 
 def classes(path: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """Imports point down, wings have no doors between them, and what must stay light stays light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,15 @@ def test_forbidden_imports(path):
 def test_torch_free(module):
     """What the Snakefile, the evaluation and the commands import must not pay for torch."""
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_workflow_is_parsed_without_torch():
+    """Every job of a cluster parses the Snakefile twice."""
+    files = [GM.parent / "Snakefile", *sorted((GM.parent / "workflow/rules").glob("*.smk"))]
+    lines = re.findall(r"^from gm.*|^import gm.*", "\n".join(path.read_text() for path in files), re.M)
+    assert "from gm import plan" in lines
+    code = "\n".join([*lines, "import sys", "sys.exit(bool({'torch', 'numpy', 'pandas'} & set(sys.modules)))"])
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
