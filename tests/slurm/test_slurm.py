@@ -1,0 +1,124 @@
+"""A grid through the Slurm profile, on a real Slurm: the same bytes as on one machine, whatever happens to its jobs."""
+
+import contextlib
+import hashlib
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from slurm.cluster import cluster, missing, wait
+from test_workflow import copy, environment, gm
+
+ABSENT = [
+    *missing(),
+    *(["the Slurm plugin"] if not importlib.util.find_spec("snakemake_executor_plugin_slurm") else []),
+]
+pytestmark = [
+    pytest.mark.workflow,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        bool(ABSENT), reason=f"not installed: {', '.join(ABSENT)} (slurm-wlm, munge; pip: the extra slurm)"
+    ),
+]
+
+GRID = """
+benchmark: few
+datasets: [digits]
+models: [mixture, vae-small.yaml]
+seeds: [0]
+metrics: [likelihood, frechet]
+nets: [pca, random]
+compare: [[vae-small, mixture]]
+"""
+JOBS = 7  # prepare, ruler, report; for each of two runs its fit, and a group of what judges it
+COSTS = {"cost.csv", "snakemake.log"}
+
+
+def project(folder: Path) -> Path:
+    copy(folder)
+    (folder / "mine/few.yaml").write_text(GRID)
+    return folder
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """sha256 of every result but records, logs and costs, which hold wall times."""
+    root = folder / "results/few"
+    covered = [p for p in root.rglob("*") if p.is_file() and p.suffix not in {".json", ".log"} and p.name not in COSTS]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(covered)}
+
+
+@contextlib.contextmanager
+def submitted(folder: Path, slurm):
+    """Snakemake with the profile, as a user would call it, but asking for news more often."""
+    command = [sys.executable, "-m", "snakemake", "--workflow-profile", "workflow/profiles/slurm"]
+    command += ["--configfile", "mine/few.yaml", "--slurm-init-seconds-before-status-checks", "2"]
+    with open(folder / "said.log", "wb") as said:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment(folder) | slurm.environment | {"PYTHONPATH": str(folder)},
+            stdout=said, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def done(process: subprocess.Popen, folder: Path) -> str:
+    """Wait for its end, and return what it said."""
+    code = process.wait(timeout=600)
+    said = (folder / "said.log").read_text()
+    assert code == 0, said
+    return said
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """What `gm run` makes of the grid on this machine."""
+    folder = project(tmp_path_factory.mktemp("local") / "project")
+    made = gm(folder, "run", "mine/few.yaml", "--cores", "2")
+    assert made.returncode == 0, made.stdout + made.stderr
+    found = hashes(folder)
+    assert {"report/index.html", "table.csv", "digits/vae-small/0/model.safetensors"} <= set(found)
+    return found
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    with cluster(tmp_path / "slurm") as running:
+        yield running
+
+
+def test_a_grid_on_slurm_has_the_bytes_of_a_local_run(local, slurm, tmp_path):
+    folder = project(tmp_path / "project")
+    with submitted(folder, slurm) as process:
+        said = done(process, folder)
+    assert hashes(folder) == local
+    assert said.count("submitted with SLURM jobid") == JOBS
+    asked = slurm.ask("squeue", "--states=all", "--noheader", "--format=%k %m %l %T").split("\n")
+    assert "rule_train_wildcards_digits_vae-small_0 2500M 4:00:00 COMPLETED" in asked
+
+
+def test_jobs_cancelled_and_nodes_lost_are_made_good(local, slurm, tmp_path):
+    folder = project(tmp_path / "project")
+    run = folder / "results/few/digits/vae-small/0"
+    with submitted(folder, slurm) as process:
+        wait((run / "train.log").exists, "a fit that runs", 120)
+        comments = slurm.ask("squeue", "--noheader", "--states=running", "--format=%i %k").splitlines()
+        fit = next(line.split()[0] for line in comments if "train" in line and "vae-small" in line)
+        subprocess.run(["scancel", fit], env=slurm.environment, check=True)
+        assert not (run / "model.safetensors").exists(), "it was cancelled before it was done"
+        wait((run / "samples.npz").exists, "samples of the fit that was tried again", 120)
+        assert not (run / "metrics.csv").exists()
+        slurm.tell(state="down", reason="a test")
+        wait(lambda: not slurm.running(), "jobs that end with their node")
+        slurm.tell(state="resume")
+        wait((run / "score.log").exists, "a job that runs again", 120)
+        slurm.tell(state="drain", reason="a test")
+        wait(lambda: not slurm.running(), "the last job of a node that is drained", 120)
+        slurm.tell(state="resume")
+        said = done(process, folder)
+    assert "SLURM status is: 'CANCELLED'" in said and "Trying to restart job" in said
+    assert hashes(folder) == local
