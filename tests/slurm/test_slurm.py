@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +53,8 @@ def hashes(folder: Path) -> dict[str, str]:
 @contextlib.contextmanager
 def submitted(folder: Path, slurm):
     """Snakemake with the profile, as a user would call it, but asking for news more often."""
-    command = [sys.executable, "-m", "snakemake", "--workflow-profile", "workflow/profiles/slurm"]
+    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "snakemake"]
+    command += ["--workflow-profile", "workflow/profiles/slurm"]
     command += ["--configfile", "mine/few.yaml", "--slurm-init-seconds-before-status-checks", "2"]
     with open(folder / "said.log", "wb") as said:
         process = subprocess.Popen(
@@ -68,7 +70,7 @@ def submitted(folder: Path, slurm):
 
 def done(process: subprocess.Popen, folder: Path) -> str:
     """Wait for its end, and return what it said."""
-    code = process.wait(timeout=600)
+    code = process.wait(timeout=900)
     said = (folder / "said.log").read_text()
     assert code == 0, said
     return said
@@ -76,13 +78,12 @@ def done(process: subprocess.Popen, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
-    """What `gm run` makes of the grid on this machine."""
+    """The grid, made by `gm run` on this machine."""
     folder = project(tmp_path_factory.mktemp("local") / "project")
     made = gm(folder, "run", "mine/few.yaml", "--cores", "2")
     assert made.returncode == 0, made.stdout + made.stderr
-    found = hashes(folder)
-    assert {"report/index.html", "table.csv", "digits/vae-small/0/model.safetensors"} <= set(found)
-    return found
+    assert {"report/index.html", "table.csv", "digits/vae-small/0/model.safetensors"} <= set(hashes(folder))
+    return folder
 
 
 @pytest.fixture
@@ -95,30 +96,42 @@ def test_a_grid_on_slurm_has_the_bytes_of_a_local_run(local, slurm, tmp_path):
     folder = project(tmp_path / "project")
     with submitted(folder, slurm) as process:
         said = done(process, folder)
-    assert hashes(folder) == local
+    assert hashes(folder) == hashes(local)
     assert said.count("submitted with SLURM jobid") == JOBS
-    asked = slurm.ask("squeue", "--states=all", "--noheader", "--format=%k %m %l %T").split("\n")
+    asked = slurm.ask("squeue", "--states=all", "--noheader", "--format=%k %m %l %T").splitlines()
     assert "rule_train_wildcards_digits_vae-small_0 2500M 4:00:00 COMPLETED" in asked
 
 
 def test_jobs_cancelled_and_nodes_lost_are_made_good(local, slurm, tmp_path):
-    folder = project(tmp_path / "project")
-    run = folder / "results/few/digits/vae-small/0"
+    folder = tmp_path / "project"
+    shutil.copytree(local, folder)
+    root = folder / "results/few"
+    run = root / "digits/vae-small/0"
+    for path in [run, *(path for path in root.iterdir() if path.name != "digits")]:  # what is left to be made
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     with submitted(folder, slurm) as process:
-        wait((run / "train.log").exists, "a fit that runs", 120)
-        comments = slurm.ask("squeue", "--noheader", "--states=running", "--format=%i %k").splitlines()
-        fit = next(line.split()[0] for line in comments if "train" in line and "vae-small" in line)
+        wait((run / "train.log").exists, "a fit that runs", 300)
+        (fit,) = slurm.running()
         subprocess.run(["scancel", fit], env=slurm.environment, check=True)
-        assert not (run / "model.safetensors").exists(), "it was cancelled before it was done"
-        wait((run / "samples.npz").exists, "samples of the fit that was tried again", 120)
-        assert not (run / "metrics.csv").exists()
+        wait(lambda: fit not in slurm.running(), "a fit that is cancelled")
+        assert not (run / "model.safetensors").exists()
+        wait((run / "score.log").exists, "a group that runs, after the fit was made again", 300)
+        (judge,) = slurm.running()
         slurm.tell(state="down", reason="a test")
-        wait(lambda: not slurm.running(), "jobs that end with their node")
+        wait(lambda: not slurm.running(), "a group that ends with its node")
+        assert not (run / "scores.npz").exists()
         slurm.tell(state="resume")
-        wait((run / "score.log").exists, "a job that runs again", 120)
+        wait(slurm.running, "a group that Slurm starts again", 300)
+        (run / "score.log").unlink(missing_ok=True)
+        wait((run / "score.log").exists, "a group that runs again", 300)
         slurm.tell(state="drain", reason="a test")
-        wait(lambda: not slurm.running(), "the last job of a node that is drained", 120)
+        wait(lambda: not slurm.running(), "a group that runs to its end on a node that is drained", 300)
+        assert (run / "metrics.csv").exists()
         slurm.tell(state="resume")
         said = done(process, folder)
-    assert "SLURM status is: 'CANCELLED'" in said and "Trying to restart job" in said
-    assert hashes(folder) == local
+    assert "SLURM status is: 'CANCELLED'" in said and said.count("Trying to restart job") == 1
+    assert said.count("submitted with SLURM jobid") == 4, "the fit twice, what judges it, and the report"
+    assert "Restarts=1" in slurm.ask("scontrol", "show", "job", judge), (
+        "Slurm itself has put the group back into its queue"
+    )
+    assert hashes(folder) == hashes(local)

@@ -36,13 +36,21 @@ CATEGORIES = {
 }
 TABLES = ["summary", "paired", "checks", "status", "cost"]
 TABLES += ["pooled", "scaling"] if PLAN.judges == "targets" else ["ranks"]
+# All that the report reads: where results live in object storage, a job sees its declared inputs and nothing else.
+OF_DATASET = ["data.npz", "data.json"]
+OF_DATASET += [
+    f"ruler/{name}" for name in ("features.npz", "features.json", "trivial.npz")
+]
+OF_RUN = ["history.csv", "items.npz", "metrics.csv", "samples.npz", "scores.npz"]
+OF_RUN += [
+    f"{name}.json" for name in ("model", "samples", "scores", "features", "metrics")
+]
 
 
 rule report:
     input:
-        metrics=[f"{ROOT}/{d}/{m}/{s}/metrics.csv" for d, m, s in PLAN.runs],
-        records=[f"{ROOT}/{d}/{m}/{s}/metrics.json" for d, m, s in PLAN.runs],
-        ruler=[f"{ROOT}/{d}/ruler/features.json" for d in PLAN.datasets],
+        data=[f"{ROOT}/{d}/{name}" for d in PLAN.datasets for name in OF_DATASET],
+        runs=[f"{ROOT}/{d}/{m}/{s}/{name}" for d, m, s in PLAN.runs for name in OF_RUN],
     output:
         table=f"{ROOT}/table.csv",
         tables=[f"{ROOT}/{name}.csv" for name in TABLES],
