@@ -39,6 +39,7 @@ class Model:
     measure: str
     judges: str = "images"
     truth: bool = False
+    file: Path = Path()
 
 
 def find(grid: Path, kind: str, entry: str) -> Path:
@@ -93,7 +94,7 @@ def contestant(file: Path) -> Model:
     serves = tuple(source.attribute(reference, "serves") or ())
     labels, truth = (bool(source.attribute(reference, name)) for name in ("labels", "truth"))
     measure = "log Z" if judges == "targets" else str(source.attribute(reference, "measure") or "density")
-    return Model(file.stem, spec | {"class": reference}, str(family), serves, labels, measure, judges, truth)
+    return Model(file.stem, spec | {"class": reference}, str(family), serves, labels, measure, judges, truth, file)
 
 
 def _reference(file: Path, key: str, given: object, example: str, *folders: str) -> str:
@@ -228,7 +229,7 @@ def _external(file: Path, spec: dict) -> Model:
     if measure not in MEASURES:
         raise ConfigError(file, "measure", describe(measure), "what the scores bound", MEASURES)
     serves = ("binary", "levels", "real")
-    return Model(file.stem, {"external": given | paths}, family, serves, False, measure)
+    return Model(file.stem, {"external": given | paths}, family, serves, False, measure, file=file)
 
 
 def event_kind(spec: dict) -> str:

@@ -85,7 +85,8 @@ def read(path: Path) -> dict:
         raise ConfigError(f"{path}:{line}", "", found, "valid YAML, which has no such character") from None
     except yaml.MarkedYAMLError as error:
         where = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else path
-        raise ConfigError(where, "", error.problem or str(error), "valid YAML") from None
+        found = ": ".join(filter(None, (error.context, error.problem)))
+        raise ConfigError(where, "", found, "valid YAML") from None
     except (ValueError, OverflowError) as error:  # of an escape that is no character, or a version that is no number
         raise ConfigError(f"{path}:{loader.line + 1}", "", str(error), "valid YAML") from None
     if not isinstance(node, yaml.MappingNode):

@@ -56,10 +56,10 @@ def _images(file: Path, spec: dict) -> dict:
             raise ConfigError(file, taken[0], f"'{taken[0]}' beside the name of a dataset", "'source' alone has it all")
         return _named(file, "source", spec.pop("source"))
     for key in ("files", "format"):
-        if (key in spec) != (origin == ["sources"]):
-            found = f"{'' if key in spec else 'no '}'{key}' with '{origin[0]}'"
+        if (given := spec.get(key) is not None) != (origin == ["sources"]):
+            found = f"{'' if given else 'no '}'{key}' with '{origin[0]}'"
             raise ConfigError(file, key, found, "with 'sources', and only with it, 'files' and 'format'")
-    found = {key: spec[key] for key in (*origin, "files", "format", "sha256", "held_out") if key in spec}
+    found = {key: spec[key] for key in (*origin, "files", "format", "sha256", "held_out") if spec.get(key) is not None}
     _summed(file, {"sha256": spec.get("sha256")})
     if origin != ["sources"]:
         place = {"source": _function, "path": beside}[origin[0]]

@@ -256,15 +256,17 @@ def _pair(path: Path, plan: Plan) -> None:
                 if external and "{seed}" not in external["samples"]:
                     seeds = seeds[:1]  # one set of samples is one run, whatever the grid's seeds
                 plan.runs.extend((dataset, name, seed) for seed in seeds)
-                _check_external(path, plan, name, dataset, seeds)
+                _check_external(plan, name, dataset, seeds)
     if not plan.runs:
         found = "; ".join(f"{name} on {dataset}: {reason}" for dataset, name, reason in plan.skipped)
         raise ConfigError(path, "models", f"no run is left: {found}", "a model that serves a dataset")
 
 
-def _check_external(path: Path, plan: Plan, name: str, dataset: str, seeds: list[int]) -> None:
-    if "external" in plan.models[name].spec:
+def _check_external(plan: Plan, name: str, dataset: str, seeds: list[int]) -> None:
+    model = plan.models[name]
+    if "external" in model.spec:
         for seed in seeds:
             for key, file in plan.external(name, dataset, seed).items():
                 if file and not os.path.isfile(file):
-                    raise ConfigError(path, f"models.{name}", f"no file {file}", f"the external contestant's {key}")
+                    expected = f"the external contestant's {key} for '{dataset}', seed {seed}"
+                    raise ConfigError(model.file, f"external.{key}", f"no file {file}", expected)

@@ -1,10 +1,12 @@
 """The schema of a grid file, `workflow/schemas/grid.schema.yaml`, and what is told where a grid departs from it."""
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import yaml
 
+from gm import io
 from gm.config import ConfigError, check_keys, describe, suggestion
 from gm.source import REPOSITORY
 
@@ -28,10 +30,17 @@ def check(path: Path, grid: dict) -> None:
     inner = known["properties"]["inception"]
     if isinstance(found := grid.get("inception"), dict):
         check_keys(path, "inception", found, inner["properties"], inner["required"])
-    # jsonschema takes 1.0 for an integer, and a run is a folder of its seed's name
-    types = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-    validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=types)(known)
-    for error in sorted(validator.iter_errors(grid), key=lambda e: list(e.path)):
+
+    def unique(_: object, wanted: bool, found: object, __: dict) -> Iterator[jsonschema.ValidationError]:
+        if wanted and isinstance(found, list) and len(set(map(io.canonical, found))) < len(found):
+            yield jsonschema.ValidationError("not unique")
+
+    # jsonschema takes 1.0 for an integer, and a run is a folder of its seed's name; of a long list of items of several
+    # types it compares each with each
+    draft = jsonschema.Draft202012Validator
+    types = draft.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    extended = jsonschema.validators.extend(draft, {"uniqueItems": unique}, type_checker=types)
+    for error in sorted(extended(known).iter_errors(grid), key=lambda e: list(e.path)):
         key = ".".join(str(step) for step in error.path)
         legal = error.validator_value if error.validator == "enum" else ()
         hint = suggestion(str(error.instance), legal) if legal else ""

@@ -116,7 +116,7 @@ def main(arguments: list[str]) -> int:
     planned = plan.read(options.grid)
     root = Path(planned.root)
     try:
-        with lock(root.parent) as descriptor:
+        with lock(root.parent) as descriptor, forks.Server(root.parent) as server:
             root.mkdir(exist_ok=True)
             found = jobs(planned)
             if untouched(found) and not options.extra:
@@ -124,8 +124,7 @@ def main(arguments: list[str]) -> int:
                 print("nothing to do", file=sys.stderr)
             else:
                 due = Counter(job.stage for job in found if job.reasons)
-                with forks.Server(root.parent) as server:
-                    code = _snakemake(options, descriptor, root, due, server)
+                code = _snakemake(options, descriptor, root, due, server)
     except KeyboardInterrupt:
         print("\ngm run: interrupted; run it again to go on from there", file=sys.stderr)
         return 130

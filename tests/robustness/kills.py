@@ -27,6 +27,7 @@ from robustness import project
 
 VICTIMS = {"group": 12, "driver": 3, "job": 3, "snakemake": 1, "server": 1}  # who is killed, and how often
 EXPECTED = (".lock", ".snakemake_timestamp")  # hidden files of an undisturbed run
+WORDS = "words"
 LIMIT = 600  # seconds that a resumed run may take
 DRIVER = ("-m", "gm", "run")
 SERVER = ("-m", "gm", "serve")
@@ -94,41 +95,30 @@ def run(kills: int, seed: int, *, say=print) -> Counter:
         seen["results"] = len(wanted)
         say(f"undisturbed: {length:.0f} s, {len(wanted)} results")
         folder = project.workplace(Path(name) / "disturbed")
-        words, done = Path(name) / "words", 0
+        done, process = 0, None
         while True:
-            with open(words, "w") as file:
-                process = subprocess.Popen(
-                    project.RUN,
-                    cwd=folder,
-                    env=environment,
-                    stdout=file,
-                    stderr=file,
-                    stdin=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-            victim = rng.choices(list(VICTIMS), list(VICTIMS.values()))[0]
-            moment = rng.uniform(0.0, 0.6 * length)
-            ended = True
-            try:
-                process.wait(moment if done < kills else LIMIT)
-            except subprocess.TimeoutExpired:
+            if process is None:
+                process, hurt = _start(folder, environment), False
+            victim, moment = rng.choices(list(VICTIMS), list(VICTIMS.values()))[0], rng.uniform(0.0, 0.5 * length)
+            if not _ended(process, moment if done < kills else LIMIT):
                 if done == kills:
-                    raise Broken(f"a resumed run did not end within {LIMIT} s\n{words.read_text()}") from None
-                ended = False
-            if not ended:
+                    raise Broken(f"a resumed run did not end within {LIMIT} s\n{_words(folder)}")
                 who = kill(process, folder, victim, rng)
-                try:
-                    process.wait(LIMIT)
-                except subprocess.TimeoutExpired:
-                    raise Broken(f"after the {who} was killed the run did not end within {LIMIT} s") from None
-                done += 1
+                if who in ("group", "driver", "snakemake") and not _ended(process, LIMIT):
+                    raise Broken(f"after the {who} was killed the run did not end within {LIMIT} s\n{_words(folder)}")
+                done, hurt = done + 1, True
                 seen[f"killed: {who}"] += 1
-                say(f"{done:>4} {who:<10} after {moment:5.1f} s; {len(project.hashes(folder / 'results'))} results")
-                if wrong := differing(project.hashes(folder / "results"), wanted):
+                found = project.hashes(folder / "results")
+                say(f"{done:>4} {who:<10} after {moment:5.1f} s; {len(found)} results")
+                if wrong := differing(found, wanted):
                     raise Broken(f"half-written or wrong after kill {done} ({who}): {', '.join(wrong)}")
+            if process.poll() is None:
+                continue  # the run lives on without one of its jobs or its fork server
+            code, process = process.returncode, None
+            if code and not hurt:
+                raise Broken(f"a resumed run ended with {code}\n{_words(folder)}")
+            if code:
                 continue
-            if process.returncode:
-                raise Broken(f"a resumed run ended with {process.returncode}\n{words.read_text()}")
             found = project.hashes(folder / "results")
             if wrong := [*differing(found, wanted), *(wanted.keys() - found.keys())]:
                 raise Broken(f"after {done} kills these differ or are missing: {', '.join(wrong)}")
@@ -139,6 +129,25 @@ def run(kills: int, seed: int, *, say=print) -> Counter:
                 return seen
             shutil.rmtree(folder)
             project.workplace(folder)
+
+
+def _start(folder: Path, environment: dict[str, str]) -> subprocess.Popen:
+    """Begin or resume a run, in a process group of its own."""
+    with open(folder / WORDS, "w") as words:
+        options = {"stdin": subprocess.DEVNULL, "stdout": words, "stderr": words, "start_new_session": True}
+        return subprocess.Popen(project.RUN, cwd=folder, env=environment, **options)
+
+
+def _words(folder: Path) -> str:
+    return (folder / WORDS).read_text(errors="replace")
+
+
+def _ended(process: subprocess.Popen, seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _tidy(folder: Path) -> None:

@@ -48,7 +48,9 @@ def dump(value: Tree, level: int = 0) -> str:
     if isinstance(value, str):
         return str(value) if isinstance(value, Raw) else quote(value)
     if isinstance(value, dict):
-        items = [f"{key if isinstance(key, Raw) else quote(key)}: {dump(item, level + 1)}" for key, item in value.items()]
+        items = [
+            f"{key if isinstance(key, Raw) else quote(key)}: {dump(item, level + 1)}" for key, item in value.items()
+        ]
         if level < 2 and items:
             return ("\n" if level else "") + "\n".join("  " * level + item for item in items)
         return f"{{{', '.join(items)}}}"
@@ -134,7 +136,9 @@ class Mutator:
 
     def unknown(self) -> Mutant:
         base, file, steps = self.closed()
-        key = self.rng.choice(("zzz", "__class__", "self", "event", "a b", "x" * 300, "__use_yte__", "0", "ä", "k.k", "-"))
+        key = self.rng.choice(
+            ("zzz", "__class__", "self", "event", "a b", "x" * 300, "__use_yte__", "0", "ä", "k.k", "-")
+        )
         at(base[file], steps)[key] = self.rng.choice((1, "?1/0", None, [], {}))
         return self.made(base, file, key)
 
@@ -147,7 +151,7 @@ class Mutator:
         base, file = self.base()
         steps = self.rng.choice([p for p in paths(base[file]) if isinstance(p[-1], str)])
         tree = at(base[file], steps[:-1])
-        again = self.rng.choice((steps[-1], f'"{steps[-1]}"', f"'{steps[-1]}'", f"!!str {steps[-1]}"))
+        again = self.rng.choice((f"{steps[-1]} ", f'"{steps[-1]}"', f"'{steps[-1]}'", f"!!str {steps[-1]}"))
         tree[Raw(again)] = self.rng.choice((tree[steps[-1]], 1, None))
         return self.made(base, file, steps[-1])
 
@@ -156,7 +160,12 @@ class Mutator:
             base, file, steps = self.closed()
             key = self.rng.choice(list(at(base[file], steps)) or [""])
             cut = self.rng.randrange(len(key) or 1)
-            ways = (key[:cut] + key[cut + 1 :], key[: cut + 1] + key[cut:], f"{key[:cut]}q{key[cut + 1 :]}", key.upper())
+            ways = (
+                key[:cut] + key[cut + 1 :],
+                key[: cut + 1] + key[cut:],
+                f"{key[:cut]}q{key[cut + 1 :]}",
+                key.upper(),
+            )
             new = self.rng.choice(ways)
             if key and len(new) > 1 and new != key and new not in valid.KNOWN:
                 return self.renamed(base, file, steps, key, new)
@@ -227,7 +236,9 @@ class Mutator:
     def emptied(self) -> Mutant:
         if self.rng.random() < 0.2:
             base, file = self.base()
-            content = self.rng.choice((b"", b"\n\n", b"# nothing\n", b"---\n", b"{}", b"[]", b"null", b"''", b"- 1", b"7"))
+            content = self.rng.choice(
+                (b"", b"\n\n", b"# nothing\n", b"---\n", b"{}", b"[]", b"null", b"''", b"- 1", b"7")
+            )
             return self.made(base | {file: content}, file)
         base, file, steps = self.of(valid.NONEMPTY)
         return self.put(base, file, steps, [] if isinstance(at(base[file], steps), list) else "")
@@ -246,10 +257,20 @@ class Mutator:
 
     def aliased(self) -> Mutant:
         base, file = self.base()
-        ways = [("a0: &a0 [x, x, x, x, x, x, x, x, x]", "".join(
-            f"\na{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, self.rng.choice((3, 9, 30)))
-        ))]
-        ways += [("a: &a {b: 1}", "\nc:\n  <<: *a"), ("a: &a [*a]", ""), ("a: &a 1", "\nb: *a"), ("a: &a b", "\n*a : 1")]
+        ways = [
+            (
+                "a0: &a0 [x, x, x, x, x, x, x, x, x]",
+                "".join(
+                    f"\na{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, self.rng.choice((3, 9, 30)))
+                ),
+            )
+        ]
+        ways += [
+            ("a: &a {b: 1}", "\nc:\n  <<: *a"),
+            ("a: &a [*a]", ""),
+            ("a: &a 1", "\nb: *a"),
+            ("a: &a b", "\n*a : 1"),
+        ]
         first, rest = self.rng.choice(ways)
         before = dump(base[file]) + "\n" if self.rng.random() < 0.5 else ""
         return self.made(base | {file: f"{before}{first}{rest}\n".encode()}, file, lined=True)
@@ -259,7 +280,9 @@ class Mutator:
         content = dump(base[file]).encode()
         if self.rng.random() < 0.2:
             return self.made(base | {file: content.decode().encode("utf-16")}, file, lined=True)
-        bad = self.rng.choice((b"\xff", b"\xc3", b"\xed\xa0\x80", b"\0", b"\x01", b"\x1b[31m", b"\x7f", b"\xef\xbf\xbf"))
+        bad = self.rng.choice(
+            (b"\xff", b"\xc3", b"\xed\xa0\x80", b"\0", b"\x01", b"\x1b[31m", b"\x7f", b"\xef\xbf\xbf")
+        )
         cut = self.rng.randrange(len(content) + 1)
         return self.made(base | {file: content[:cut] + bad + b"\n" + content[cut:]}, file, lined=True)
 
@@ -268,7 +291,11 @@ class Mutator:
         content = bytearray(dump(base[file]).encode())
         for _ in range(self.rng.choice((1, 1, 2, 5))):
             cut = self.rng.randrange(len(content))
-            new = bytes([self.rng.randrange(256)]) if self.rng.random() < 0.5 else self.rng.choice((b"", b":", b"\n", b"&", b"'"))
+            new = (
+                bytes([self.rng.randrange(256)])
+                if self.rng.random() < 0.5
+                else self.rng.choice((b"", b":", b"\n", b"&", b"'"))
+            )
             content[cut : cut + self.rng.choice((0, 1, 1, 8))] = new
         if self.rng.random() < 0.3:
             del content[self.rng.randrange(1, len(content) + 1) :]
@@ -288,8 +315,19 @@ class Mutator:
         base, file = self.base()
         text = dump(base[file])
         turned = dump(dict(reversed(base[file].items())))
-        ways = (f"\ufeff{text}", text.replace("\n", "\r\n"), turned, f"---\n{text}\n...\n", f"# \u202e\u0301\n{text}\n\n\n")
-        ways += (text.replace(": [", ": &anchor ["), json.dumps(base[file]), text.replace(': "', ': !!str "'), text + " #")
+        ways = (
+            f"\ufeff{text}",
+            text.replace("\n", "\r\n"),
+            turned,
+            f"---\n{text}\n...\n",
+            f"# \u202e\u0301\n{text}\n\n\n",
+        )
+        ways += (
+            text.replace(": [", ": &anchor [", 1),
+            json.dumps(base[file]),
+            text.replace(': "', ': !!str "'),
+            text + " #",
+        )
         return self.made(base | {file: self.rng.choice(ways).encode()}, file, must=VALID)
 
     def named(self) -> Mutant:
