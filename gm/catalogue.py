@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gm import config, datasets, source
 from gm.config import ConfigError, check_call, check_keys, describe, suggestion
-from gm.datasets import YAML, beside
+from gm.datasets import ORIGINS, YAML, beside
 
 SECTIONS = {"model": "__init__", "fit": "fit", "sample": "sample", "score": "bounds"}
 SCORED = {"images": "bounds", "targets": "log_z"}
@@ -71,7 +71,8 @@ def _named(grid: Path, kind: str, file: Path) -> Path:
 def dataset(file: Path) -> dict:
     """Read and check the YAML file of a dataset of images or of a target."""
     spec = config.read(file)
-    return _target(file, spec) if "target" in spec else datasets.checked(file, spec)
+    own = {"target"} if set(spec) & set(ORIGINS) else {"target", "parameters", "vary"}
+    return _target(file, spec) if own & set(spec) else datasets.checked(file, spec)
 
 
 def contestant(file: Path) -> Model:

@@ -45,7 +45,10 @@ def checked(file: Path, spec: dict) -> dict:
 
 def _images(file: Path, spec: dict) -> dict:
     """Check a dataset's keys; those that say where its images come from, paths relative to the working directory."""
-    raw = source.function("gm.stages.fetch.images")
+    raw, given = source.function("gm.stages.fetch.images"), spec.get("sources")
+    for index, place in enumerate(given if isinstance(given, list) else []):
+        if isinstance(place, dict):
+            check_keys(file, f"sources.{index}", place, (*PLACES, "install"))
     check_call(file, "", spec, raw | source.function("gm.data.build.dataset"))
     origin = [key for key in ORIGINS if spec.get(key) is not None]
     if len(origin) != 1:
@@ -69,7 +72,6 @@ def _images(file: Path, spec: dict) -> dict:
             raise ConfigError(file, f"files.{name}", f"'{name}'", "a file's name, without folders")
     places = []
     for index, place in enumerate(found["sources"]):
-        check_keys(file, f"sources.{index}", place, (*PLACES, "install"))
         if len(set(place) & set(PLACES)) != 1:
             raise ConfigError(file, f"sources.{index}", describe(place), "one place", PLACES)
         places.append({key: beside(file, value) if key == "folder" else value for key, value in place.items()})

@@ -30,9 +30,10 @@ class Parameter(NamedTuple):
 
 def locate(module: str) -> Path | None:
     """The file of a module of this package, or None for any other module."""
-    if module != "gm" and not module.startswith("gm."):
+    parts = module.split(".")
+    if parts[0] != "gm" or not all(part.isidentifier() for part in parts):
         return None
-    stem = PACKAGE.joinpath(*module.split(".")[1:])
+    stem = PACKAGE.joinpath(*parts[1:])
     for path in (stem.with_suffix(".py"), stem / "__init__.py"):
         if module != "gm" and os.path.isfile(path):
             return path

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from gm import plan
@@ -23,10 +24,15 @@ PR_SET_PDEATHSIG = 1
 ROOM = 2**20  # bytes; with less, a full disk is what went wrong
 
 
-def _die_with_parent() -> None:
-    """Ask Linux for SIGTERM when the parent dies, even of `kill -9`; elsewhere the lock alone does the work."""
+def _die_with_parent(number: int) -> None:
+    """Ask Linux for a signal when the parent dies, even of `kill -9`; elsewhere the lock alone does the work."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+
+
+def _incomplete() -> bool:
+    """Whether Snakemake was killed before it could note that a job had ended."""
+    return any(path.name != "migrated" for path in Path(".snakemake/incomplete").glob("*"))
 
 
 def _command(options: argparse.Namespace, *extra: str) -> list[str]:
@@ -66,17 +72,19 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Co
             encoding="utf-8",
             errors="replace",
             env=os.environ | server.environment,
-            preexec_fn=_die_with_parent,
+            preexec_fn=partial(_die_with_parent, signal.SIGKILL),
         )
-        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        # never SIGTERM: its handler in Snakemake waits for a lock that the same thread may hold, for ever
+        signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
         if due:
             view.say(f"{sum(due.values())} jobs to do")
         for line in process.stdout:
             try:
                 file.write(line.encode())
             except OSError as error:  # a full disk: the jobs that run may end, no other begins
-                unsaid = unsaid or error
-                process.terminate()
+                if unsaid is None:
+                    process.send_signal(signal.SIGINT)
+                unsaid = error
             finished, failed = FINISHED.match(line), FAILED_RULE.match(line)
             if finished:
                 view.finished(finished[1])
@@ -110,7 +118,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cores", type=_cores, default=len(os.sched_getaffinity(0)), help="jobs at once")
     parser.add_argument("--no-forks", action="store_true", help="import libraries anew in every job")
     if "MAKELEVEL" in os.environ:
-        _die_with_parent()
+        _die_with_parent(signal.SIGTERM)
     options = parser.parse_args(arguments[:cut])
     options.extra = arguments[cut + 1 :]
     planned = plan.read(options.grid)
@@ -119,7 +127,7 @@ def main(arguments: list[str]) -> int:
         with lock(root.parent) as descriptor, forks.Server(root.parent) as server:
             root.mkdir(exist_ok=True)
             found = jobs(planned)
-            if untouched(found) and not options.extra:
+            if untouched(found) and not options.extra and not _incomplete():
                 code = 0
                 print("nothing to do", file=sys.stderr)
             else:

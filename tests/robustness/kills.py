@@ -99,7 +99,7 @@ def run(kills: int, seed: int, *, say=print) -> Counter:
         while True:
             if process is None:
                 process, hurt = _start(folder, environment), False
-            victim, moment = rng.choices(list(VICTIMS), list(VICTIMS.values()))[0], rng.uniform(0.0, 0.5 * length)
+            victim, moment = rng.choices(list(VICTIMS), list(VICTIMS.values()))[0], rng.uniform(0.0, 0.25 * length)
             if not _ended(process, moment if done < kills else LIMIT):
                 if done == kills:
                     raise Broken(f"a resumed run did not end within {LIMIT} s\n{_words(folder)}")

@@ -38,9 +38,9 @@ class Mutant(NamedTuple):
 
 
 def quote(text: str) -> str:
-    """A double-quoted scalar; what cannot be encoded is escaped."""
+    """A double-quoted scalar; what cannot be encoded, or would end the line, is escaped."""
     quoted = json.dumps(text, ensure_ascii=False)
-    return "".join(f"\\u{ord(c):04x}" if 0xD800 <= ord(c) < 0xE000 else c for c in quoted)
+    return "".join(f"\\u{ord(c):04x}" if 0xD800 <= ord(c) < 0xE000 or c == "\u2028" else c for c in quoted)
 
 
 def dump(value: Tree, level: int = 0) -> str:
@@ -333,7 +333,7 @@ class Mutator:
     def named(self) -> Mutant:
         which, file, steps, value = self.rng.choice(valid.MISNAMED)
         mutant = self.put(copy.deepcopy(BASES[which]), file, steps, value)
-        if file == "grid.yaml" and value.endswith(".yaml") and "/" not in value:
+        if len(steps) == 2 and file == "grid.yaml" and value.endswith(".yaml") and "/" not in value:
             kind = {"datasets": "data.yaml", "models": "energy.yaml"}[steps[0]]
             return mutant._replace(files=mutant.files | {value: mutant.files[kind]})
         return mutant
