@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -73,62 +74,52 @@ class Broken(AssertionError):
     """A promise that a kill broke."""
 
 
-def run(kills: int, seed: int, *, say=print) -> Counter:
-    """Kill so many runs.
+def run(kills: int, seed: int, first: project.Undisturbed, folder: Path, *, say=print) -> Counter:
+    """Kill so many runs in a folder.
 
     Returns:
-        What was seen: kills by victim, trees that were compared, files of a tree.
+        What was seen: kills by victim, and trees that were compared.
 
     Raises:
         Broken: a result with other bytes, a run that would not resume, or a process that outlived its run.
     """
     rng, seen = random.Random(seed), Counter()
-    with tempfile.TemporaryDirectory(prefix="gm-kills-") as name:
-        code = project.copy(Path(name) / "code")
-        environment = project.environment(code)
-        started = time.monotonic()
-        first = project.workplace(Path(name) / "undisturbed")
-        done = subprocess.run(project.RUN, cwd=first, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Broken(f"the undisturbed run ended with {done.returncode}\n{done.stdout}{done.stderr}")
-        wanted, length = project.hashes(first / "results"), time.monotonic() - started
-        seen["results"] = len(wanted)
-        say(f"undisturbed: {length:.0f} s, {len(wanted)} results")
-        folder = project.workplace(Path(name) / "disturbed")
-        done, process = 0, None
-        while True:
-            if process is None:
-                process, hurt = _start(folder, environment), False
-            victim, moment = rng.choices(list(VICTIMS), list(VICTIMS.values()))[0], rng.uniform(0.0, 0.25 * length)
-            if not _ended(process, moment if done < kills else LIMIT):
-                if done == kills:
-                    raise Broken(f"a resumed run did not end within {LIMIT} s\n{_words(folder)}")
-                who = kill(process, folder, victim, rng)
-                if who in ("group", "driver", "snakemake") and not _ended(process, LIMIT):
-                    raise Broken(f"after the {who} was killed the run did not end within {LIMIT} s\n{_words(folder)}")
-                done, hurt = done + 1, True
-                seen[f"killed: {who}"] += 1
-                found = project.hashes(folder / "results")
-                say(f"{done:>4} {who:<10} after {moment:5.1f} s; {len(found)} results")
-                if wrong := differing(found, wanted):
-                    raise Broken(f"half-written or wrong after kill {done} ({who}): {', '.join(wrong)}")
-            if process.poll() is None:
-                continue  # the run lives on without one of its jobs or its fork server
-            code, process = process.returncode, None
-            if code and not hurt:
-                raise Broken(f"a resumed run ended with {code}\n{_words(folder)}")
-            if code:
-                continue
-            found = project.hashes(folder / "results")
-            if wrong := [*differing(found, wanted), *(wanted.keys() - found.keys())]:
-                raise Broken(f"after {done} kills these differ or are missing: {', '.join(wrong)}")
-            seen["trees"] += 1
-            say(f"     complete: {len(found)} results, all as undisturbed")
-            _tidy(folder)
+    environment, wanted, length = project.environment(first.code), first.results, first.seconds
+    project.workplace(folder)
+    done, process = 0, None
+    while True:
+        if process is None:
+            process, hurt = _start(folder, environment), False
+        victim, moment = rng.choices(list(VICTIMS), list(VICTIMS.values()))[0], rng.uniform(0.0, 0.25 * length)
+        if not _ended(process, moment if done < kills else LIMIT):
             if done == kills:
-                return seen
-            shutil.rmtree(folder)
-            project.workplace(folder)
+                raise Broken(f"a resumed run did not end within {LIMIT} s\n{_words(folder)}")
+            who = kill(process, folder, victim, rng)
+            if who in ("group", "driver", "snakemake") and not _ended(process, LIMIT):
+                raise Broken(f"after the {who} was killed the run did not end within {LIMIT} s\n{_words(folder)}")
+            done, hurt = done + 1, True
+            seen[f"killed: {who}"] += 1
+            found = project.hashes(folder / "results")
+            say(f"{done:>4} {who:<10} after {moment:5.1f} s; {len(found)} results")
+            if wrong := differing(found, wanted):
+                raise Broken(f"half-written or wrong after kill {done} ({who}): {', '.join(wrong)}")
+        if process.poll() is None:
+            continue  # the run lives on without one of its jobs or its fork server
+        code, process = process.returncode, None
+        if code and not hurt:
+            raise Broken(f"a resumed run ended with {code}\n{_words(folder)}")
+        if code:
+            continue
+        found = project.hashes(folder / "results")
+        if wrong := [*differing(found, wanted), *(wanted.keys() - found.keys())]:
+            raise Broken(f"after {done} kills these differ or are missing: {', '.join(wrong)}")
+        seen["trees"] += 1
+        say(f"     complete: {len(found)} results, all as undisturbed")
+        _tidy(folder)
+        if done == kills:
+            return seen
+        shutil.rmtree(folder)
+        project.workplace(folder)
 
 
 def _start(folder: Path, environment: dict[str, str]) -> subprocess.Popen:
@@ -171,14 +162,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
     options = parser.parse_args(arguments)
     started = time.monotonic()
-    try:
-        seen = run(options.kills, options.seed, say=lambda line: print(line, flush=True))
-    except Broken as error:
-        print(f"BROKEN: {error}", file=sys.stderr)
-        return 1
+    with tempfile.TemporaryDirectory(prefix="gm-kills-") as name:
+        first = project.undisturbed(Path(name))
+        print(f"undisturbed: {first.seconds:.0f} s, {len(first.results)} results", flush=True)
+        try:
+            say = partial(print, flush=True)
+            seen = run(options.kills, options.seed, first, Path(name) / "disturbed", say=say)
+        except Broken as error:
+            print(f"BROKEN: {error}", file=sys.stderr)
+            return 1
     victims = ", ".join(f"{count} {name.removeprefix('killed: ')}" for name, count in seen.items() if "killed" in name)
     print(
-        f"{options.kills} kills ({victims}); {seen['trees']} trees of {seen['results']} results complete, "
+        f"{options.kills} kills ({victims}); {seen['trees']} trees of {len(first.results)} results complete, "
         f"each with the bytes of an undisturbed run; {(time.monotonic() - started) / 60:.1f} min"
     )
     return 0

@@ -3,8 +3,11 @@
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LEFT_OUT = (".git", ".venv", "results", ".snakemake", "__pycache__", "*.egg-info", ".pytest_cache", ".ruff_cache")
@@ -53,3 +56,20 @@ def hashes(root: Path) -> dict[str, str]:
             except FileNotFoundError:  # a job that still runs may replace what it made before
                 continue
     return found
+
+
+class Undisturbed(NamedTuple):
+    """A run that came to its end: the copy of the project that made it, its results, its duration in seconds."""
+
+    code: Path
+    results: dict[str, str]
+    seconds: float
+
+
+def undisturbed(place: Path) -> Undisturbed:
+    """Copy the project, and make the small benchmark with it."""
+    code, folder, started = copy(place / "code"), workplace(place / "undisturbed"), time.monotonic()
+    done = subprocess.run(RUN, cwd=folder, env=environment(code), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"the undisturbed run ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    return Undisturbed(code, hashes(folder / "results"), time.monotonic() - started)
