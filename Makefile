@@ -11,7 +11,7 @@ CORES ?= $(shell env -u OMP_NUM_THREADS nproc)
 export OMP_NUM_THREADS := 1
 export MPLBACKEND := agg
 
-.PHONY: run verify publish test quick lint doctest test-mutations clean help
+.PHONY: run verify publish test quick lint doctest test-mutations test-fuzz test-kills clean help
 
 run: $(VENV)/.ready
 	@$(BIN)/gm run $(GRID) --cores $(CORES)
@@ -43,6 +43,12 @@ lint: $(VENV)/.ready
 test-mutations: $(VENV)/.ready
 	$(BIN)/python tests/mutations/run.py --cores $(CORES)
 
+test-fuzz: $(VENV)/.ready
+	$(BIN)/python tests/robustness/fuzz.py --cores $(CORES)
+
+test-kills: $(VENV)/.ready
+	$(BIN)/python tests/robustness/kills.py
+
 clean:
 	rm -rf results/digits .snakemake
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
@@ -54,6 +60,8 @@ help:
 	@echo "make test          lint, doctests and all tests"
 	@echo "make quick         the quick tests"
 	@echo "make test-mutations  put named defects into the code, one at a time: a test must notice each"
+	@echo "make test-fuzz     1000 mutated configurations: each is valid, or refused by one error with file and key"
+	@echo "make test-kills    100 kill -9 in the middle of runs: each is resumed, the results are the same bytes"
 	@echo "make lint          ruff, snakefmt, snakemake --lint"
 	@echo "make clean         remove what 'make' made of the default benchmark"
 

@@ -70,7 +70,7 @@ def _stage(verb: str, arguments: list[str]) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; exit codes: 0 done, 1 machine's error, 2 usage or configuration, 3 some runs failed."""
+    """Run one command; exit codes: 0 done, 1 machine's error, 2 usage or configuration, 3 some runs failed, 4 busy."""
     arguments = sys.argv[1:] if arguments is None else arguments
     arguments = arguments or ["--help"]
     done = forks.delegate(arguments)
@@ -85,7 +85,8 @@ def local(arguments: list[str]) -> int:
     """Run one command in this process."""
     import argparse
 
-    from gm import __version__
+    from gm import __version__, io
+    from gm.commands.lock import Busy
     from gm.config import ConfigError
 
     parser = argparse.ArgumentParser("gm", formatter_class=argparse.RawDescriptionHelpFormatter, description=_help())
@@ -99,6 +100,15 @@ def local(arguments: list[str]) -> int:
     except ConfigError as error:
         print(f"gm {options.verb}: configuration error\n{error}", file=sys.stderr)
         return 2
+    except Busy as error:
+        print(f"gm {options.verb}: {error}", file=sys.stderr)
+        return 4
+    except OSError as error:
+        if options.verb in STAGES and error.errno not in io.UNWRITABLE:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"gm {options.verb}: {place}{error.strerror or error}", file=sys.stderr)
+        return 1
 
 
 def _help() -> str:

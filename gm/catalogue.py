@@ -5,25 +5,26 @@ A dataset is one of images, or a target of the sampling benchmark; a contestant 
 
 import ast
 import itertools
+import math
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from gm import config, source
+from gm import config, datasets, source
 from gm.config import ConfigError, check_call, check_keys, describe, suggestion
+from gm.datasets import ORIGINS, YAML, beside
 
-REPOSITORY = source.PACKAGE.parent
 SECTIONS = {"model": "__init__", "fit": "fit", "sample": "sample", "score": "bounds"}
 SCORED = {"images": "bounds", "targets": "log_z"}
 GIVEN = ("groups", "budget")  # what the grid gives to every sampler alike
 FOLDERS = {"datasets": ("datasets", "targets"), "models": ("models", "samplers")}
 TARGET = ("gm.densities.targets.target", "Target")
 DRAWS = 2048
+LONGEST = 100
+NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{,{LONGEST - 1}}}")
+MEMBERS = 1000  # of one family of targets
 MEASURES = ("density", "mass")
-SPLITS = ("train", "valid", "test", "fresh", "reference")
-ORIGINS = ("source", "path", "sources")  # of a dataset's images; a YAML file names one of them
-PLACES = ("folder", "npm", "url")
-YAML = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -38,107 +39,40 @@ class Model:
     measure: str
     judges: str = "images"
     truth: bool = False
+    file: Path = Path()
 
 
 def find(grid: Path, kind: str, entry: str) -> Path:
     """A dataset or contestant by name (beside the grid, then in the repository's config/) or by path."""
     if entry.endswith(YAML):
         file = grid.parent / entry
-        if not file.is_file():
+        if not os.path.isfile(file):
             raise ConfigError(grid, kind, f"'{entry}', but there is no file {file}", "a path relative to the grid file")
-        return file
-    folders = [parent / folder for parent in (grid.parent, REPOSITORY / "config") for folder in FOLDERS[kind]]
+        return _named(grid, kind, file)
+    folders = [parent / folder for parent in (grid.parent, source.REPOSITORY / "config") for folder in FOLDERS[kind]]
     for folder in folders:
-        if (folder / f"{entry}.yaml").is_file():
-            return folder / f"{entry}.yaml"
+        if os.path.isfile(file := folder / f"{entry}.yaml"):
+            return _named(grid, kind, file)
     known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
     hint = suggestion(entry, known)
     raise ConfigError(grid, kind, f"unknown {kind[:-1]} '{entry}'", f"a known {kind[:-1]}{hint}", known)
 
 
-def _beside(file: Path, path: str) -> str:
-    """A path written in a YAML file, relative to the working directory: a result does not know its folder's name."""
-    return path if path.startswith(("/", "~")) else Path(os.path.relpath(file.parent / path)).as_posix()
+def _named(grid: Path, kind: str, file: Path) -> Path:
+    """The same file, whose stem can be a folder of results, a part of a command and a row's label."""
+    if not NAME.fullmatch(file.stem):
+        expected = (
+            f"a file named with at most {LONGEST} letters, digits, '.', '_' and '-'; results are kept under its name"
+        )
+        raise ConfigError(grid, kind, f"'{file.name}'", expected)
+    return file
 
 
 def dataset(file: Path) -> dict:
     """Read and check the YAML file of a dataset of images or of a target."""
     spec = config.read(file)
-    if "target" in spec:
-        return _target(file, spec)
-    spec |= _images(file, spec)
-    check_keys(file, "splits", spec["splits"], SPLITS, SPLITS)
-    known = source.functions("gm.data.outliers")
-    for name, options in spec["outliers"].items():
-        where = f"outliers.{name}"
-        if isinstance(options, dict) and "dataset" in options:
-            check_call(file, where, options, {"dataset": source.Parameter("str", None)})
-            if name in known:
-                raise ConfigError(file, where, f"'{name}' for a dataset", "a name that is not taken", known)
-            spec["outliers"][name] = {"dataset": _named(file, f"{where}.dataset", options["dataset"])}
-        else:
-            check_keys(file, "outliers", {name: options}, known)
-            check_call(file, where, options, source.function(f"gm.data.outliers.{name}"))
-    return spec
-
-
-def _images(file: Path, spec: dict) -> dict:
-    """Check a dataset's keys; those that say where its images come from, paths relative to the working directory."""
-    raw = source.function("gm.stages.fetch.images")
-    check_call(file, "", spec, raw | source.function("gm.data.build.dataset"))
-    origin = [key for key in ORIGINS if spec.get(key) is not None]
-    if len(origin) != 1:
-        raise ConfigError(file, "", f"{' and '.join(origin) or 'no origin'} of the images", "one of these", ORIGINS)
-    if origin == ["source"] and ("." not in spec["source"] or spec["source"].endswith(YAML)):
-        taken = sorted({*raw, "held_out"} & set(spec) - {"source"})
-        if taken:
-            raise ConfigError(file, taken[0], f"'{taken[0]}' beside the name of a dataset", "'source' alone has it all")
-        return _named(file, "source", spec.pop("source"))
-    for key in ("files", "format"):
-        if (key in spec) != (origin == ["sources"]):
-            found = f"{'' if key in spec else 'no '}'{key}' with '{origin[0]}'"
-            raise ConfigError(file, key, found, "with 'sources', and only with it, 'files' and 'format'")
-    found = {key: spec[key] for key in (*origin, "files", "format", "sha256", "held_out") if key in spec}
-    if origin != ["sources"]:
-        beside = {"source": _function, "path": _beside}[origin[0]]
-        return found | {origin[0]: beside(file, found[origin[0]])}
-    for name in found["files"]:
-        if Path(name).name != name:
-            raise ConfigError(file, f"files.{name}", f"'{name}'", "a file's name, without folders")
-    places = []
-    for index, place in enumerate(found["sources"]):
-        check_keys(file, f"sources.{index}", place, (*PLACES, "install"))
-        if len(set(place) & set(PLACES)) != 1:
-            raise ConfigError(file, f"sources.{index}", describe(place), "one place", PLACES)
-        places.append({key: _beside(file, value) if key == "folder" else value for key, value in place.items()})
-    return found | {"sources": places}
-
-
-def _named(file: Path, key: str, entry: str) -> dict:
-    """The images of another dataset: a name beside this file or in config/datasets, or a path relative to this file."""
-    folders = (file.parent, REPOSITORY / "config/datasets")
-    paths = [file.parent / entry] if entry.endswith(YAML) else [folder / f"{entry}.yaml" for folder in folders]
-    other = next((path for path in paths if path.is_file()), None)
-    if other is None:
-        known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
-        expected = f"a dataset{suggestion(entry, known)}, or a function (package.module.function)"
-        raise ConfigError(file, key, f"'{entry}'", expected, known)
-    spec = config.read(other)
-    if not set(spec) & {"path", "sources"}:
-        raise ConfigError(file, key, f"'{entry}'", f"a dataset with 'path' or 'sources' of its own, unlike {other}")
-    return _images(other, spec)
-
-
-def _function(file: Path, reference: str) -> str:
-    """A function as written in a YAML file, relative to the working directory, and found."""
-    try:
-        if ":" in reference:
-            code, _, name = reference.rpartition(":")
-            reference = f"{_beside(file, code)}:{name}"
-        source.function(reference)
-    except LookupError as error:
-        raise ConfigError(file, "source", describe(reference), f"a function to load the data; {error}") from None
-    return reference
+    own = {"target"} if set(spec) & set(ORIGINS) else {"target", "parameters", "vary"}
+    return _target(file, spec) if own & set(spec) else datasets.checked(file, spec)
 
 
 def contestant(file: Path) -> Model:
@@ -161,7 +95,7 @@ def contestant(file: Path) -> Model:
     serves = tuple(source.attribute(reference, "serves") or ())
     labels, truth = (bool(source.attribute(reference, name)) for name in ("labels", "truth"))
     measure = "log Z" if judges == "targets" else str(source.attribute(reference, "measure") or "density")
-    return Model(file.stem, spec | {"class": reference}, str(family), serves, labels, measure, judges, truth)
+    return Model(file.stem, spec | {"class": reference}, str(family), serves, labels, measure, judges, truth, file)
 
 
 def _reference(file: Path, key: str, given: object, example: str, *folders: str) -> str:
@@ -171,10 +105,10 @@ def _reference(file: Path, key: str, given: object, example: str, *folders: str)
     reference = given
     if ":" in given:
         code, _, name = given.rpartition(":")
-        reference = f"{_beside(file, code)}:{name}"
+        reference = f"{beside(file, code)}:{name}"
     try:
         source.lineage(reference)
-    except (LookupError, SyntaxError) as error:
+    except source.UNREADABLE as error:
         choices = [] if ":" in reference else _modules(*folders)
         found = f"{describe(given)}: {error}"
         raise ConfigError(file, key, found, "a class that can be imported", choices) from None
@@ -213,11 +147,15 @@ def _target(file: Path, spec: dict) -> dict:
     for key, values in vary.items():
         if key in parameters:
             raise ConfigError(file, f"vary.{key}", f"'{key}', which has a value in 'parameters'", "one of the two")
-        if not isinstance(values, list) or not values or any(values.count(value) > 1 for value in values):
+        if not isinstance(values, list) or not 0 < len(values) <= MEMBERS:
+            raise ConfigError(file, f"vary.{key}", describe(values), f"a list of different values, at most {MEMBERS}")
+        if any(values.count(value) > 1 for value in values):
             raise ConfigError(file, f"vary.{key}", describe(values), "a list of different values")
         if any("/" in _short(value) for value in values):
             raise ConfigError(file, f"vary.{key}", describe(values), "values without '/', which ends a member's name")
     check_call(file, "parameters", parameters, {key: legal[key] for key in parameters})
+    if (count := math.prod(map(len, vary.values()))) > MEMBERS:
+        raise ConfigError(file, "vary", f"{count} members", f"at most {MEMBERS}; give some a file of their own")
     members = {}
     for values in itertools.product(*vary.values()):
         varied = dict(zip(vary, values, strict=True))
@@ -281,13 +219,18 @@ def _external(file: Path, spec: dict) -> Model:
     for key, annotation in {"samples": "str", "scores": "str", "datasets": "list[str]"}.items():
         if key in given and not config.fits(given[key], annotation):
             raise ConfigError(file, f"external.{key}", describe(given[key]), f"a value of type {annotation}")
-    paths = {key: _beside(file, given[key]) for key in ("samples", "scores") if key in given}
+        if annotation == "str" and re.search("[{}]", re.sub(r"\{(dataset|seed)\}", "", given.get(key, ""))):
+            expected = "a path in which {dataset} and {seed} alone stand in braces"
+            raise ConfigError(file, f"external.{key}", describe(given[key]), expected)
+    if not isinstance(spec.get("family", ""), str):
+        raise ConfigError(file, "family", describe(spec["family"]), "a text")
+    paths = {key: beside(file, given[key]) for key in ("samples", "scores") if key in given}
     family = spec.get("family", "external")
     measure = spec.get("measure", "density")
     if measure not in MEASURES:
         raise ConfigError(file, "measure", describe(measure), "what the scores bound", MEASURES)
     serves = ("binary", "levels", "real")
-    return Model(file.stem, {"external": given | paths}, str(family), serves, False, measure)
+    return Model(file.stem, {"external": given | paths}, family, serves, False, measure, file=file)
 
 
 def event_kind(spec: dict) -> str:

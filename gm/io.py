@@ -1,6 +1,8 @@
 """File formats. Nothing half-written is ever read: every file appears under its name whole, by a rename."""
 
 import csv
+import errno
+import glob
 import hashlib
 import json
 import os
@@ -9,10 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+# No space, no more quota, a file too large, a folder that is read-only or another's.
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name in the same folder; on success it becomes `path`, on failure it is removed."""
+    """Yield a temporary name in the same folder; on success it becomes `path`, on failure it is removed.
+
+    Raises:
+        OSError: it cannot be written; of the name `path`, whichever step it was.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -21,8 +30,20 @@ def atomic(path: str | Path) -> Iterator[Path]:
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename not in (None, str(temporary), temporary):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(path: str | Path) -> None:
+    """Remove what writers of `path` left behind that were killed; nobody else may be writing it."""
+    path = Path(path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if left.suffix[1:].isdigit():
+            left.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

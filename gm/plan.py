@@ -6,16 +6,14 @@ The Snakefile imports this module, on a cluster twice in every job, so it stays 
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
-import yaml
-
-from gm import catalogue, config, io, source
-from gm.catalogue import REPOSITORY, Model, contestant, event_kind, find, judged
+from gm import catalogue, config, io, schema, source
+from gm.catalogue import Model, contestant, event_kind, find, judged
 from gm.config import ConfigError, check_keys, describe, suggestion
 from gm.stages.job import roots_of
 
+REPOSITORY = source.REPOSITORY
 TARGETS = "targets"
 KEYS = {"images": (("nets",), ("ladder", "inception")), TARGETS: (("budgets", "groups", "draws"), ())}
 METRICS = {
@@ -144,12 +142,17 @@ class Plan:
 
 
 def grid_file(configfiles: Sequence[object], overrides: dict, default: str) -> Path:
-    """The one grid file of a Snakemake run; several, or `--config`, would be merged in silence and are refused."""
+    """The one grid file of a Snakemake run, of `--configfile FILE` or `--config grid=FILE`; nothing is ever merged.
+
+    The second is what `gm run` says: Snakemake reads a `--configfile` before this module can check it.
+    """
+    if list(overrides) == ["grid"] and not configfiles:
+        return Path(str(overrides["grid"]))
     if len(configfiles) > 1:
         found = ", ".join(str(path) for path in configfiles)
         raise ConfigError("--configfile", "", f"several files: {found}", "one grid file; keys are never merged")
     if overrides:
-        raise ConfigError("--config", "", ", ".join(sorted(overrides)), "no overrides; write a grid file of its own")
+        raise ConfigError("--config", "", ", ".join(sorted(overrides)), "grid=FILE alone; no key is overridden")
     return Path(configfiles[0] if configfiles else default)
 
 
@@ -161,10 +164,12 @@ def read(path: str | Path) -> Plan:
     """
     path = Path(path)
     grid = config.read(path)
-    _check_grid(path, grid)
+    schema.check(path, grid)
     datasets = {}
     for entry in grid["datasets"]:
         file = find(path, "datasets", entry)
+        if file.stem in datasets:
+            raise ConfigError(path, "datasets", f"two datasets named '{file.stem}'", "a name of its own for each")
         datasets[file.stem] = catalogue.dataset(file)
     models = {}
     for entry in grid["models"]:
@@ -180,35 +185,6 @@ def read(path: str | Path) -> Plan:
     return plan
 
 
-@cache
-def _schema() -> dict:
-    return yaml.safe_load((REPOSITORY / "workflow/schemas/grid.schema.yaml").read_text(encoding="utf-8"))
-
-
-def _check_grid(path: Path, grid: dict) -> None:
-    import jsonschema
-
-    schema = _schema()
-    check_keys(path, "", grid, schema["properties"], schema["required"])
-    for error in sorted(jsonschema.Draft202012Validator(schema).iter_errors(grid), key=lambda e: list(e.path)):
-        key = ".".join(str(step) for step in error.path)
-        legal = error.validator_value if error.validator == "enum" else ()
-        hint = suggestion(str(error.instance), legal) if legal else ""
-        kinds = {
-            "array": "a list, such as [a, b]",
-            "integer": "a whole number",
-            "string": "a text",
-            "object": "a mapping",
-        }
-        wanted = {"enum": "one of the legal choices", "type": kinds.get(str(error.validator_value), "another type")}
-        wanted |= {"uniqueItems": "each item once", "minItems": "at least one item", "minimum": "0 or more"}
-        expected = wanted.get(error.validator, f"{error.validator} {error.validator_value}")
-        raise ConfigError(path, key, describe(error.instance), expected + hint, legal)
-    if grid["benchmark"] != path.stem:
-        expected = f"'{path.stem}', as the file is named (results go to results/<benchmark>)"
-        raise ConfigError(path, "benchmark", describe(grid["benchmark"]), expected)
-
-
 def _check_judged(path: Path, plan: Plan) -> None:
     """A grid is of images or of targets, and has the keys, the metrics and the contestants of the one."""
     kind = plan.judges
@@ -218,7 +194,7 @@ def _check_judged(path: Path, plan: Plan) -> None:
         raise ConfigError(path, "datasets", found, "images alone or targets alone; give each a grid of its own")
     required, optional = KEYS[kind]
     foreign = {key for keys in KEYS.values() for some in keys for key in some} - {*required, *optional}
-    legal = [key for key in _schema()["properties"] if key not in foreign]
+    legal = [key for key in schema.read()["properties"] if key not in foreign]
     check_keys(path, "", plan.grid, legal, required)
     for index, metric in enumerate(plan.grid["metrics"]):
         if metric not in METRICS[kind]:
@@ -238,7 +214,7 @@ def _inception(path: Path, grid: dict) -> None:
         raise ConfigError(path, "inception", found, "{file: ..., sha256: ...} beside 'inception' among the nets")
     if given is not None:
         file = Path(os.path.relpath(path.parent / given["file"])).as_posix()
-        if not Path(file).is_file():
+        if not os.path.isfile(file):
             raise ConfigError(path, "inception.file", f"no file {file}", "a TorchScript network, relative to this file")
         if (digest := io.sha256(file)) != given["sha256"]:
             raise ConfigError(path, "inception.sha256", f"{file} has {digest}", given["sha256"])
@@ -282,12 +258,17 @@ def _pair(path: Path, plan: Plan) -> None:
                 if external and "{seed}" not in external["samples"]:
                     seeds = seeds[:1]  # one set of samples is one run, whatever the grid's seeds
                 plan.runs.extend((dataset, name, seed) for seed in seeds)
-                _check_external(path, plan, name, dataset, seeds)
+                _check_external(plan, name, dataset, seeds)
+    if not plan.runs:
+        found = "; ".join(f"{name} on {dataset}: {reason}" for dataset, name, reason in plan.skipped)
+        raise ConfigError(path, "models", f"no run is left: {found}", "a model that serves a dataset")
 
 
-def _check_external(path: Path, plan: Plan, name: str, dataset: str, seeds: list[int]) -> None:
-    if "external" in plan.models[name].spec:
+def _check_external(plan: Plan, name: str, dataset: str, seeds: list[int]) -> None:
+    model = plan.models[name]
+    if "external" in model.spec:
         for seed in seeds:
             for key, file in plan.external(name, dataset, seed).items():
-                if file and not Path(file).is_file():
-                    raise ConfigError(path, f"models.{name}", f"no file {file}", f"the external contestant's {key}")
+                if file and not os.path.isfile(file):
+                    expected = f"the external contestant's {key} for '{dataset}', seed {seed}"
+                    raise ConfigError(model.file, f"external.{key}", f"no file {file}", expected)

@@ -9,11 +9,15 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import os
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = Path(__file__).resolve().parent
+REPOSITORY = PACKAGE.parent
+# What looking for a class can end with: no such module, file or class, or a file that is no Python.
+UNREADABLE = (LookupError, SyntaxError, ValueError, OSError, RecursionError)
 BOOKKEEPING = ("gm.source", "gm.provenance")  # these describe results and make none: no digest holds them
 
 
@@ -26,11 +30,12 @@ class Parameter(NamedTuple):
 
 def locate(module: str) -> Path | None:
     """The file of a module of this package, or None for any other module."""
-    if module != "gm" and not module.startswith("gm."):
+    parts = module.split(".")
+    if parts[0] != "gm" or not all(part.isidentifier() for part in parts):
         return None
-    stem = PACKAGE.joinpath(*module.split(".")[1:])
+    stem = PACKAGE.joinpath(*parts[1:])
     for path in (stem.with_suffix(".py"), stem / "__init__.py"):
-        if module != "gm" and path.is_file():
+        if module != "gm" and os.path.isfile(path):
             return path
     return PACKAGE / "__init__.py" if module == "gm" else None
 
@@ -58,7 +63,7 @@ def split(reference: str) -> tuple[str, Path, str]:
     """
     if ":" in reference:
         file, name = reference.rsplit(":", 1)
-        if not Path(file).is_file():
+        if not os.path.isfile(file):
             raise LookupError(f"no file '{file}'")
         return file, Path(file), name
     module, _, name = reference.rpartition(".")

@@ -104,8 +104,11 @@ def test_mistakes_in_a_model(tmp_path, text, message):
 def test_several_config_files_and_overrides_are_refused():
     with pytest.raises(ConfigError, match="never merged"):
         plan.grid_file(["a.yaml", "b.yaml"], {}, "d.yaml")
-    with pytest.raises(ConfigError, match="no overrides"):
+    with pytest.raises(ConfigError, match="no key is overridden"):
         plan.grid_file([], {"seeds": "[1]"}, "d.yaml")
+    with pytest.raises(ConfigError, match="no key is overridden"):
+        plan.grid_file(["a.yaml"], {"grid": "b.yaml"}, "d.yaml")
+    assert plan.grid_file([], {"grid": "b.yaml"}, "d.yaml").name == "b.yaml"
     assert plan.grid_file([], {}, "d.yaml").name == "d.yaml"
 
 
@@ -345,7 +348,7 @@ def test_a_torus_too_large_for_exact_draws_has_no_truth(tmp_path):
     torus = "target: gm.densities.targets.ising.IsingTorus\n"
     for name, text in (("small", torus), ("large", f"{torus}parameters: {{side: 12}}\n")):
         (tmp_path / f"{name}.yaml").write_text(text)
-    planned = read_targets(tmp_path, datasets=["small.yaml", "large.yaml"])
+    planned = read_targets(tmp_path, datasets=["small.yaml", "large.yaml"], models=["gibbs"])
     assert [planned.datasets[name]["truth"] for name in ("small", "large")] == [True, False]
 
 

@@ -232,14 +232,14 @@ def test_killed_and_resumed_elsewhere_gives_the_same_bytes(made, tmp_path):
 
 def test_a_second_run_in_the_same_folder_refuses(made):
     folder, _ = made
-    script = "import sys, time; from pathlib import Path; from gm.commands.run import lock\n"
+    script = "import sys, time; from pathlib import Path; from gm.commands.lock import lock\n"
     script += "with lock(Path('results')): print('held', flush=True); time.sleep(60)"
     command = [sys.executable, "-c", script]
     holder = subprocess.Popen(command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "held\n"
         done = make(folder)
-        assert done.returncode == 4 and f"another run (process {holder.pid})" in done.stderr
+        assert done.returncode == 4 and f"another run (process {holder.pid} on " in done.stderr
     finally:
         holder.kill()
         holder.wait()

@@ -8,11 +8,11 @@ no server runs in its own process, with the same bytes: a cluster does without.
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from importlib import import_module
 from pathlib import Path
 
 VARIABLE = "GM_FORKS"
+NAME = ".forks"
 PRELOADED = (
     "torch",
     "torch.nn.functional",
@@ -58,13 +59,15 @@ def delegate(arguments: list[str]) -> int | None:
 class Server:
     """A server beside this process, started when the first job is near; a context that ends with it.
 
+    It listens on a socket in the results folder, which its jobs share and which is locked, and ends when its standard
+    input does: with this process, even by `kill -9`.
+
     Attributes:
         environment: leads jobs to the server, whether or not it has been started.
     """
 
-    def __init__(self) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="gm-")
-        self.address = str(Path(self.folder.name) / "forks")
+    def __init__(self, root: Path) -> None:
+        self.address = str(root / NAME)
         self.environment = {VARIABLE: self.address}
         self.process: subprocess.Popen | None = None
 
@@ -72,32 +75,43 @@ class Server:
         """Start it, once; jobs run in their own processes until it listens."""
         if self.process is None and sys.platform.startswith("linux"):
             command = [sys.executable, "-m", "gm", "serve", self.address]
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
     def __enter__(self) -> "Server":
+        Path(self.address).unlink(missing_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.process is not None:
             self.process.terminate()
             self.process.wait()
-        self.folder.cleanup()
+            self.process.stdin.close()
+        Path(self.address).unlink(missing_ok=True)
 
 
 def serve(arguments: list[str], run: Callable[[list[str]], int]) -> int:
-    """Import the libraries, listen, and fork a process for each connection, for ever."""
+    """Import the libraries, listen, and fork a process for each connection until standard input ends."""
     for name in PRELOADED:
         import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    if select.select([0], [], [], 0)[0]:  # whoever started this is gone; the address may be another server's by now
+        return 0
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(arguments[0])
+        try:
+            mask = os.umask(0o077)  # jobs of this user alone
+            listener.bind(arguments[0])
+            os.umask(mask)
+        except OSError as error:
+            print(f"no fork server, each job imports its libraries: {error}", file=sys.stderr)
+            return 0
         listener.listen(128)
-        while True:
+        while 0 not in select.select([0, listener], [], [])[0]:
             connection, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()
                 _job(connection, run)
             connection.close()
+    return 0
 
 
 def _job(connection: socket.socket, run: Callable[[list[str]], int]) -> None:

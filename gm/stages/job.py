@@ -98,6 +98,7 @@ def run(stage: ModuleType, *, spec: dict, code: str | None = None, seed: int | N
     main = next(iter(outputs.values()))
     for path in outputs.values():
         path.parent.mkdir(parents=True, exist_ok=True)
+        io.remove_unfinished(path)
     outcome, status, reason = Outcome(), "ok", ""
     for path in inputs.values():
         upstream = provenance.status_of(path) if path.is_file() else ("ok", "")

@@ -19,13 +19,13 @@ def server(tmp_path):
     address = str(tmp_path / "forks")
     code = "from gm.commands import forks; forks.PRELOADED = ('json',)\n"
     code += f"forks.serve([{address!r}], lambda words: exec(words[1]) or 0)"
-    process = subprocess.Popen([sys.executable, "-c", code])
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     deadline = time.monotonic() + 20
     while not os.path.exists(address) and time.monotonic() < deadline:
         time.sleep(0.01)
     yield {forks.VARIABLE: address}
-    process.terminate()
-    process.wait()
+    process.stdin.close()
+    assert process.wait(20) == 0, "the server ends with its standard input"
 
 
 def ask(server, code, **options):

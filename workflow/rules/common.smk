@@ -1,7 +1,10 @@
 # The grid and three helpers, spec(), code() and handed_in(): the only Python of the workflow.
+from pathlib import Path
+
 from snakemake.exceptions import WorkflowError
 
 from gm import plan
+from gm.commands import lock
 from gm.config import ConfigError
 
 try:
@@ -20,6 +23,14 @@ wildcard_constraints:
     dataset="|".join(PLAN.datasets),
     model="|".join(PLAN.models),
     seed=r"\d+",
+
+
+onstart:
+    # one run at a time, whether 'gm run' or 'snakemake' began it
+    try:
+        lock.keep(Path(ROOT).parent)
+    except lock.Busy as error:
+        raise WorkflowError(str(error)) from None
 
 
 def spec(stage):
