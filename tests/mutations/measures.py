@@ -200,8 +200,8 @@ MEASURES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
     (
         "a class covered whole is known exactly",
         "gm/metrics/prdc.py",
-        "return value, at_least(error, min(value, 1 - value), unseen(len(count)))",
-        "return value, float(error)",
+        "at_least(error, min(covered, n - covered) / n, unseen(n))",
+        "float(error) * (0 < covered < n)",
         ("tests/metrics/test_prdc.py",),
     ),
     (
