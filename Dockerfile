@@ -1,4 +1,4 @@
-# The environment of constraints.txt: docker build --tag gm . && docker run --rm --volume "$PWD:/work" gm run config/digits.yaml
+# The environment of constraints.txt: docker build --tag gm . && docker run --rm --volume "$PWD:/work" gm run
 FROM python:3.11-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git \
