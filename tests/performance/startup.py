@@ -61,7 +61,7 @@ def main() -> None:
     whole = plan.read(options.grid)
     counts = Counter(stage for stage, _, _ in whole.jobs())
     total = 60 * options.minutes * options.cores
-    with tempfile.TemporaryDirectory() as name, forks.Server() as server:
+    with tempfile.TemporaryDirectory() as name, forks.Server(Path(name)) as server:
         folder = Path(name)
         small = {"benchmark": "startup", "datasets": [next(iter(whole.datasets))], "models": ["resample"], "seeds": [0]}
         grid = folder / "startup.yaml"
