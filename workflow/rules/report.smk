@@ -80,6 +80,8 @@ rule paper:
     input:
         rules.report.output.tables,
         rules.report.output.figures,
+        rules.report.input.data,
+        rules.report.input.runs,
         table=rules.report.output.table,
         record=rules.report.output.record,
     output:
