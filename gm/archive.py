@@ -25,6 +25,8 @@ from gm import io
 FORMAT = 1
 MANIFEST, CRATE = "manifest.json", "ro-crate-metadata.json"
 EPOCH = (1980, 1, 1, 0, 0, 0)
+# What reading a zip file can end with whose bytes are not those of one.
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError)
 ENCRYPTED, PACKINGS = 0x1, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 SUFFIXES = frozenset(
     (".csv", ".json", ".npz", ".svg", ".pdf", ".png", ".html", ".txt", ".yaml", ".md", ".tex", ".safetensors")
@@ -137,7 +139,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
                 if member.flag_bits & ENCRYPTED or member.compress_type not in PACKINGS:
                     raise Refused(f"member '{member.filename}' is encrypted or packed in another way than by deflate")
             yield file
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError) as error:
+    except BROKEN as error:
         raise Refused(f"{path}: {error}; expected a whole zip file") from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # which a seek to where a cut file has nothing gives
@@ -249,5 +251,5 @@ def check_arrays(path: Path, name: str) -> None:
                         raise Refused(f"member '{name}': header and size of '{member.filename}' disagree")
     except Refused:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, struct.error, RuntimeError) as error:
+    except (*BROKEN, ValueError, RuntimeError) as error:
         raise Refused(f"member '{name}' is no whole npz file: {error}") from error

@@ -1,7 +1,6 @@
 """gm figures: redraw every figure and the report of an archive, without training anything."""
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
@@ -9,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from gm import archive, io
+from gm.commands.options import add_cores
 from gm.commands.published import check_runs
 from gm.stages.job import module_of
 
@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("gm figures", description=__doc__.splitlines()[0])
     parser.add_argument("archive", type=Path, help="a zip file that 'gm archive' wrote")
     parser.add_argument("--out", type=Path, help="folder for them (default: results/redrawn/<name of the archive>)")
-    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="(default: all)")
+    add_cores(parser, "processes that draw")
     options = parser.parse_args(arguments)
     out = options.out or Path("results/redrawn") / options.archive.stem
     try:

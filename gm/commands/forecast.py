@@ -1,12 +1,12 @@
 """What jobs will cost, from the records of jobs like them."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from gm.commands.options import available
 from gm.commands.records import BESIDES, Job
 
 Key = tuple[str, ...]
@@ -80,7 +80,7 @@ def told(forecast: Forecast, jobs: Iterable[Job], cores: int | None = None) -> s
     costs = [cost for cost, _ in found if cost is not None]
     if not costs:
         return ""
-    cores = cores or len(os.sched_getaffinity(0))
+    cores = cores or available()
     minutes = sum(cost.seconds for cost in costs) / 60
     text = f"about {minutes / cores:.1f} min on {cores} core{'s' * (cores > 1)}" if cores > 1 else ""
     text += f" ({minutes:.1f} on one)" if text else f"about {minutes:.1f} min"

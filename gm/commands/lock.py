@@ -30,9 +30,8 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     try:  # a zombie has ended; only its parent has not looked yet
-        return (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] != "Z"
-        )
+        said = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return said.rpartition(")")[2].split()[0] != "Z"
     except (OSError, IndexError):
         return True
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from gm import plan
 from gm.commands import forks, status
 from gm.commands.lock import lock
+from gm.commands.options import add_cores
 from gm.commands.records import jobs, untouched
 
 FINISHED = re.compile(r"^Finished jobid: \d+ \(Rule: (\w+)\)")
@@ -103,19 +104,13 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Co
     return code
 
 
-def _cores(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found '{text}'; expected a number of jobs at once, 1 or more")
-    return int(text)
-
-
 def main(arguments: list[str]) -> int:
     """Make a benchmark and say where the report is."""
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     usage = "gm run [grid] [--cores N] [--no-forks] [-- further words for Snakemake]"
     parser = argparse.ArgumentParser("gm run", usage=usage, description=__doc__.splitlines()[0])
     parser.add_argument("grid", nargs="?", type=Path, default=plan.REPOSITORY / "config/digits.yaml", help="grid file")
-    parser.add_argument("--cores", type=_cores, default=len(os.sched_getaffinity(0)), help="jobs at once")
+    add_cores(parser, "jobs at once")
     parser.add_argument("--no-forks", action="store_true", help="import libraries anew in every job")
     if "MAKELEVEL" in os.environ:
         _die_with_parent(signal.SIGTERM)

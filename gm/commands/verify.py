@@ -14,6 +14,7 @@ import yaml
 
 from gm import archive, io, plan
 from gm.commands import figures, published
+from gm.commands.options import add_cores
 from gm.commands.published import ALIKE, CODE, ERRORS
 from gm.commands.records import code_changes
 from gm.stages.results import RECORDS
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=2.0, help="none that took longer than so many (default 2)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of runs")
     parser.add_argument("--run", type=Path, help="the folder of a run of yours, to compare its tables with instead")
-    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="jobs at once")
+    add_cores(parser, "jobs at once")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "unpacked"

@@ -32,8 +32,9 @@ def prdc(
 
     The standard error is over the rows of *both* sets, radii held fixed: a row weighs by whether it is covered, a ball
     by the pairs of rows that it alone covers (density: by how many). On redrawn Gaussian sets of 250 and 1000 rows it
-    was 0.9 to 1.15 times the spread in 8 dimensions, and in 32, where radii move together, 0.85 to 1.05, density's 0.7
-    to 0.8. For density far above 1, as of samples that shrink to the middle, it is up to twice too large.
+    was 0.9 to 1.15 times the spread in 8 dimensions (shares within 3/n of their ends apart), and in 32, where radii
+    move together, 0.85 to 1.05, density's 0.7 to 0.8. For density far above 1, as of samples that shrink to the
+    middle, it is up to twice too large.
 
     References:
         Improved Precision and Recall Metric for Assessing Generative Models (Kynkaanniemi et al., 2019).

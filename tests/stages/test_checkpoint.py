@@ -140,8 +140,7 @@ SPEC = {"class": "gm.models.vae.VAE", "model": {}, "fit": {"steps": 400, "every"
 JOB = """
 import json, sys
 from pathlib import Path
-from gm.stages import checkpoint, job, train
-checkpoint.EVERY = 0.0
+from gm.stages import job, train
 Kept = train.Kept
 class Slow(Kept):
     def __init__(self, *given):
