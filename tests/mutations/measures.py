@@ -67,8 +67,8 @@ MEASURES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
     (
         "a block's row numbers taken for the set's",
         "gm/metrics/prdc.py",
-        "np.arange(n)[rows] @ inside",
-        "np.arange(len(inside)) @ inside",
+        "rows @ inside",
+        "np.arange(len(rows)) @ inside",
         ("tests/metrics/test_prdc.py",),
     ),
     (
@@ -98,6 +98,27 @@ MEASURES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
         "max(jackknife - twice, jackknife / 2)",
         "jackknife",
         ("tests/metrics/test_kernel.py",),
+    ),
+    (
+        "balls do not grow as a neighbour is left out",
+        "gm/metrics/prdc.py",
+        "distance[:, k - 1], distance[:, k]",
+        "distance[:, k - 1], distance[:, k - 1]",
+        ("tests/metrics/test_prdc.py",),
+    ),
+    (
+        "products of a row's change with itself kept in an error",
+        "gm/metrics/prdc.py",
+        "float((total @ total - (change**2).sum()) / between)",
+        "float(total @ total)",
+        ("tests/metrics/test_prdc.py",),
+    ),
+    (
+        "a row that a grown ball still holds counted as lost",
+        "gm/metrics/prdc.py",
+        "alone[row[grown]] = False",
+        "pass",
+        ("tests/metrics/test_prdc.py",),
     ),
     (
         "a row paired with itself in the error of a coverage",
@@ -200,8 +221,8 @@ MEASURES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
     (
         "a class covered whole is known exactly",
         "gm/metrics/prdc.py",
-        "at_least(error, min(covered, n - covered) / n, unseen(n))",
-        "float(error) * (0 < covered < n)",
+        "at_least(error, min(count, n - count) / n, unseen(n))",
+        "float(error) * (0 < count < n)",
         ("tests/metrics/test_prdc.py",),
     ),
     (

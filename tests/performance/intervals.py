@@ -10,12 +10,12 @@ import numpy as np
 from gm.metrics import attacks, frechet, kernel, memorisation, prdc, roc, utility
 from gm.metrics.neighbours import nearest
 
-D, CLASSES = 8, 2
+D, WIDE, CLASSES = 8, 32, 2
 
 
-def fidelity(rng: np.random.Generator, n: int, scale: float) -> dict[str, tuple[float, float]]:
+def fidelity(rng: np.random.Generator, n: int, scale: float, d: int = D) -> dict[str, tuple[float, float]]:
     """Measures of features: the fake ones of another scale, one class of the real ones counted by itself."""
-    real, fake = rng.normal(size=(n, D)), scale * rng.normal(size=(n, D))
+    real, fake = rng.normal(size=(n, d)), scale * rng.normal(size=(n, d))
     label = np.arange(n) % CLASSES
     found = prdc.prdc(real, fake, label=label)
     found = {"class coverage" if "/" in name else name: value for name, value in found.items()}
@@ -24,6 +24,11 @@ def fidelity(rng: np.random.Generator, n: int, scale: float) -> dict[str, tuple[
         "FDinf": frechet.frechet_infinity(real, fake, rng=rng)[:2],
         "KID": kernel.kid(real, fake),
     }
+
+
+def wide(rng: np.random.Generator, n: int, scale: float) -> dict[str, tuple[float, float]]:
+    """The same of more features."""
+    return {f"{name}, {WIDE} features": pair for name, pair in fidelity(rng, n, scale, WIDE).items()}
 
 
 def scores(rng: np.random.Generator, n: int, shift: float) -> dict[str, tuple[float, float]]:
@@ -57,7 +62,13 @@ def use(rng: np.random.Generator, n: int, better: float) -> dict[str, tuple[floa
     }
 
 
-DESIGNS = ((fidelity, (1.0, 0.8)), (scores, (0.0, 1.0, 2.0)), (memory, (0.0, 0.3)), (use, (0.8, 1.0)))
+DESIGNS = (
+    (fidelity, (1.0, 0.8)),
+    (wide, (1.0, 0.9, 1.1)),
+    (scores, (0.0, 1.0, 2.0)),
+    (memory, (0.0, 0.3)),
+    (use, (0.8, 1.0)),
+)
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
