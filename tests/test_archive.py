@@ -22,13 +22,6 @@ from gm.commands.verify import compare
 from gm.figures import style
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_format():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style, "FORMATS", ("svg",))
-        yield
-
-
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     return finished(tmp_path_factory.mktemp("results") / "synthetic")
@@ -299,8 +292,7 @@ def test_numbers_are_compared_in_standard_errors():
 
 
 @pytest.mark.parametrize("kind", ["svg", "pdf", "png"])
-def test_a_figure_tells_its_origin(kind, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(style, "FORMATS", (kind,))
+def test_a_figure_tells_its_origin(kind, tmp_path, capsys):
     io.write_text(tmp_path / "table.csv", "a,b\n")
     digest = io.sha256(tmp_path / "table.csv")
     with style.theme():

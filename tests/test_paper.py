@@ -22,13 +22,6 @@ HOSTILE = r"a_b#c$d\{}[]*@<>&%~^`'\"--|"
 HEADING = r"= [*#panic()*]"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def two_formats():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style, "FORMATS", ("svg", "pdf"))
-        yield
-
-
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     """A finished benchmark with a failed run, a skipped pair and a model of a hostile name, and its paper."""

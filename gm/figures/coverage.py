@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from gm.figures.style import STATUS, canvas, colour
+from gm.figures.style import STATUS, canvas, colour, write
 
 MEANING = {
     "ok": "all seeds ran",
@@ -35,7 +35,7 @@ def coverage(models: Sequence[tuple[str, str]], datasets: Sequence[str], cells: 
     for i, (model, _) in enumerate(models):
         for j, dataset in enumerate(datasets):
             text = cells.get((model, dataset), ("skipped", ""))[1]
-            axes.text(j, i, text, ha="center", va="center", fontsize=8)
+            write(axes, j, i, text, fontsize=8)
     axes.set_xticks(range(len(datasets)), datasets, fontsize=None if len(datasets) < 9 else 8)
     axes.xaxis.tick_top()
     axes.set_yticks(range(len(models)), [name for name, _ in models])

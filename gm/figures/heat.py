@@ -8,32 +8,25 @@ from matplotlib import colormaps
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from gm.figures.style import canvas, colour
+from gm.figures.style import canvas, colour, write
 
 WIDEST, CELL, LINE = 11.5, 0.43, 0.27
 
 
 def _cells(axes, values: np.ndarray, text: Sequence[Sequence[str]], cmap: str, low: float, high: float) -> None:
     """Cells in colour with their text in black or white, whichever reads better; grey where there is no number."""
-    scale, colours = Normalize(low, high), colormaps[cmap]
-    for i, line in enumerate(values):
-        for j, value in enumerate(line):
-            tint = colours(scale(value)) if math.isfinite(value) else (0.93, 0.93, 0.93, 1.0)
-            axes.add_patch(_square(i, j, tint))
-            dark = 0.299 * tint[0] + 0.587 * tint[1] + 0.114 * tint[2] < 0.5
-            ink = {"ha": "center", "va": "center", "color": "white" if dark else "black", "linespacing": 0.95}
-            axes.text(j, i, text[i][j], fontsize=6, **ink)
+    tints = colormaps[cmap](Normalize(low, high)(values))
+    tints[~np.isfinite(values)] = (0.93, 0.93, 0.93, 1.0)
+    down, across = (np.arange(size + 1) - 0.5 for size in values.shape)
+    axes.pcolormesh(across, down, tints, edgecolor="white", lw=1)
+    dark = tints[..., :3] @ (0.299, 0.587, 0.114) < 0.5
+    for i, j in np.ndindex(values.shape):
+        write(axes, j, i, text[i][j], fontsize=6, color="white" if dark[i, j] else "black", linespacing=0.95)
     axes.set(xlim=(-0.5, values.shape[1] - 0.5), ylim=(len(values) - 0.5, -0.5))
     axes.grid(visible=False)
     axes.tick_params(length=0, labelsize=7.5)
     axes.xaxis.tick_top()
     axes.spines[:].set_visible(False)
-
-
-def _square(i: int, j: int, tint: tuple):  # noqa: ANN202 a patch
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=tint, edgecolor="white", lw=1)
 
 
 def _reach(labels: Iterable[str]) -> float:

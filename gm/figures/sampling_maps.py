@@ -8,7 +8,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from gm.figures.style import canvas, colour
+from gm.figures.style import canvas, colour, write
 
 
 def text_of(value: float) -> str:
@@ -38,7 +38,7 @@ def _paint(axes, values: np.ndarray, norm: LogNorm, cmap: str, texts: Mapping, s
     for (i, j), value in np.ndenumerate(values):
         text = texts.get((i, j), "" if math.isnan(value) else text_of(value))
         light = math.isnan(value) or np.dot(image.to_rgba(shown)[i, j, :3], (0.299, 0.587, 0.114)) > 0.5
-        axes.text(j, i, text, ha="center", va="center", fontsize=size, color="black" if light else "white")
+        write(axes, j, i, text, fontsize=size, color="black" if light else "white")
     axes.grid(visible=False)
     axes.tick_params(length=0)
     return image

@@ -1,15 +1,19 @@
 """How every figure looks, and how it becomes bytes."""
 
+import gc
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from io import BytesIO
 
 import matplotlib
 import seaborn
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from PIL.PngImagePlugin import PngInfo
+from pypdfium2 import PdfDocument
 
 # Okabe and Ito, Color Universal Design, 2008: told apart by every common kind of colour vision.
 FAMILY = {"control": "#6b6b6b", "kl": "#0072B2", "maxent": "#D55E00", "vae": "#009E73"}
@@ -18,8 +22,10 @@ OTHER = "#CC79A7"
 LINES = ("#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
 STATUS = {"ok": "#bfe3d0", "part": "#fbe3a6", "failed": "#f2b8a6", "skipped": "#eeeeee", "missing": "#d9c2e0"}
 SOLID = ("exact", "certified", "estimate", "count")
-FORMATS = ("svg", "pdf", "png")
 DPI = 130
+
+Name = tuple[str, str]  # of a dataset, empty for the whole benchmark, and of a figure
+Drawing = Callable[[], Figure]
 
 
 @contextmanager
@@ -39,7 +45,8 @@ def theme() -> Iterator[None]:
         "grid.color": "#e6e6e6",
         "legend.frameon": False,
         "legend.fontsize": 8,
-        "figure.dpi": DPI,  # the layout is found at the resolution of the picture, where text has its width
+        "figure.dpi": DPI,
+        "text.hinting": "none",  # the layout is found with the widths that text has in the PDF
         "savefig.dpi": DPI,
     }
     with matplotlib.rc_context(settings):
@@ -79,6 +86,11 @@ def rows(axes, labels: list[str], present: list[str]) -> None:
         label.set_color(colour(family))
 
 
+def write(axes, x: float, y: float, text: str, **how: object) -> None:
+    """Text in the middle of a cell, which the layout need not measure."""
+    axes.text(x, y, text, ha="center", va="center", **how).set_in_layout(False)
+
+
 def logarithmic(axis) -> None:
     """A logarithmic axis with few, plain numbers."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
@@ -88,7 +100,7 @@ def logarithmic(axis) -> None:
 
 
 def save(figure: Figure, title: str, origin: str) -> dict[str, bytes]:
-    """The figure as SVG, PDF and PNG, with its origin inside and no date.
+    """The figure as SVG, PDF and PNG, with its origin inside and no date; the PNG is a picture of the PDF.
 
     Arguments:
         figure: drawn within `theme`.
@@ -102,36 +114,48 @@ def save(figure: Figure, title: str, origin: str) -> dict[str, bytes]:
     if figure.axes and (engine := figure.get_layout_engine()) is not None:
         engine.execute(figure)
         figure.set_layout_engine(None)
-    metadata: Mapping[str, dict] = {
-        "svg": {"Title": title, "Description": origin, "Date": None},
-        "pdf": {"Title": title, "Subject": origin, "CreationDate": None},
-        "png": {"Title": title, "Description": origin},
-    }
-    out = {}
-    for kind in FORMATS:
-        buffer = BytesIO()
-        figure.savefig(buffer, format=kind, metadata=metadata[kind])
-        out[kind] = buffer.getvalue()
-    return out
+        for axes in figure.axes:
+            _settle(axes)
+    svg, pdf, png = BytesIO(), BytesIO(), BytesIO()
+    figure.savefig(svg, format="svg", metadata={"Title": title, "Description": origin, "Date": None})
+    figure.savefig(pdf, format="pdf", metadata={"Title": title, "Subject": origin, "CreationDate": None})
+    about = PngInfo()
+    about.add_text("Title", title)
+    about.add_text("Description", origin)
+    with PdfDocument(pdf.getvalue()) as document:
+        document[0].render(scale=DPI / 72).to_pil().save(png, "png", pnginfo=about)
+    return {"svg": svg.getvalue(), "pdf": pdf.getvalue(), "png": png.getvalue()}
 
 
-def save_all(figures: Mapping[str, Figure], titles: Mapping[str, str], origin: str, *, cores: int) -> Iterator[dict]:
-    """What `save` gives for each of some figures, in their order; a forked process a core draws them."""
-    if cores == 1 or len(figures) < 2:
-        yield from (save(figure, titles[name], origin) for name, figure in figures.items())
+def _settle(axes: Axes) -> None:
+    """Leave title and labels where the layout has put them: each drawing would look for their places again."""
+    axes._autotitlepos = False  # should matplotlib rename it, this is merely of no use
+    for axis in (axes.xaxis, axes.yaxis):
+        place = axis.label.get_transform().transform(axis.label.get_position())
+        axis.set_label_coords(*axes.transAxes.inverted().transform(place))
+
+
+def save_all(
+    drawings: Mapping[Name, Drawing], titles: Mapping[Name, str], origin: str, *, cores: int
+) -> Iterator[dict[str, bytes]]:
+    """What `save` gives for each of some drawings, in their order; a forked process a core makes them."""
+    if cores == 1 or len(drawings) < 2:
+        yield from (save(draw(), titles[name], origin) for name, draw in drawings.items())
         return
-    fork = multiprocessing.get_context("fork")  # which hands the figures over as they are: to pickle one takes as long
-    with ProcessPoolExecutor(cores, fork, _hold, (figures, titles, origin)) as pool:
-        yield from pool.map(_save, figures)
+    fork = multiprocessing.get_context("fork")  # which hands over what is to be drawn as it is
+    with ProcessPoolExecutor(cores, fork, _hold, (drawings, titles, origin)) as pool:
+        yield from pool.map(_save, drawings)
 
 
 _HELD: dict[str, tuple] = {}  # in a drawing process alone
 
 
 def _hold(*given: object) -> None:
-    _HELD["figures"] = given
+    _HELD["drawings"] = given
+    gc.freeze()
+    gc.set_threshold(50_000)  # figures are made of very many objects: a tenth of the time went into counting them
 
 
-def _save(name: str) -> dict[str, bytes]:
-    figures, titles, origin = _HELD["figures"]
-    return save(figures[name], titles[name], origin)
+def _save(name: Name) -> dict[str, bytes]:
+    drawings, titles, origin = _HELD["drawings"]
+    return save(drawings[name](), titles[name], origin)

@@ -1,8 +1,7 @@
 """The figures of a benchmark of images: which there are, and where they are written."""
 
 import math
-
-from matplotlib.figure import Figure
+from functools import partial
 
 from gm.figures import augmentation as draw_augmentation
 from gm.figures import captions, style
@@ -32,7 +31,7 @@ LEAKAGE = (
 # The attack of the plane is the first of these that a dataset has: named beforehand, not the one that finds most.
 DECLARED = ("domias", "nearest", "likelihood")
 
-Drawn = dict[str, Figure]
+Drawn = dict[str, style.Drawing]
 
 
 def draw(
@@ -45,60 +44,58 @@ def draw(
     origin: str,
 ) -> dict:
     """Draw and write every figure; by dataset (empty for the whole benchmark) and name, its address for the page."""
-    pictures: dict[str, dict[str, str]] = {}
     for name in captions.CAPTIONS:
         (tree.root / "figures" / name).mkdir(parents=True, exist_ok=True)
-    with style.theme():
-        for dataset in ["", *tree.spec["datasets"]]:
-            if dataset:
-                drawn = figures_of(tree, dataset, trivial[dataset], sums, pairs)
-                if found := views_of.ranked(ranked, dataset, tree.models(dataset)):
-                    drawn["ranks"] = draw_ranks.ranks(found)
-            else:
-                drawn = whole(tree, sums, cells)
-            pictures[dataset] = write(tree, dataset, drawn, origin)
-    return pictures
+    drawings = {("", name): drawing for name, drawing in whole(tree, sums, cells).items()}
+    for dataset in tree.spec["datasets"]:
+        found = figures_of(tree, dataset, trivial[dataset], sums, pairs, ranked)
+        drawings |= {(dataset, name): drawing for name, drawing in found.items()}
+    return write(tree, drawings, origin)
 
 
 def whole(tree: Tree, sums: checks.Summary, cells: list[Row]) -> Drawn:
     """The figures of the whole benchmark."""
     families = [(model, about["family"]) for model, about in tree.spec["models"].items()]
-    drawn = {"coverage": draw_coverage.coverage(families, tree.spec["datasets"], views.coverage(cells))}
+    drawn = {"coverage": partial(draw_coverage.coverage, families, tree.spec["datasets"], views.coverage(cells))}
     if found := views_of.observation(sums, {dataset: tree.models(dataset) for dataset in tree.spec["datasets"]}):
-        drawn["observation"] = draw_observation.observation(found)
+        drawn["observation"] = partial(draw_observation.observation, found)
     return drawn
 
 
-def figures_of(tree: Tree, dataset: str, trivial: dict, sums: checks.Summary, pairs: list[Row]) -> Drawn:
+def figures_of(
+    tree: Tree, dataset: str, trivial: dict, sums: checks.Summary, pairs: list[Row], ranked: list[Row]
+) -> Drawn:
     """The figures of one dataset, those that have something to show, by name."""
     about, models = tree.about(dataset), tree.models(dataset)
     items = panels.Items(tree, dataset)
     drawn = {}
     if groups := panels.sample_groups(tree, dataset):
-        drawn["samples"] = draw_samples.samples(groups, *about["ends"])
+        drawn["samples"] = partial(draw_samples.samples, groups, *about["ends"])
     intervals = views.intervals(sums, dataset, models)
     if intervals:
-        drawn["likelihood"] = draw_likelihood.likelihood(intervals, math.prod(about["shape"]))
+        drawn["likelihood"] = partial(draw_likelihood.likelihood, intervals, math.prod(about["shape"]))
     if rungs := views.rungs(pairs, dataset, tree.spec["ladder"], models):
-        drawn["ladder"] = draw_likelihood.ladder(tree.spec["ladder"][0], rungs)
+        drawn["ladder"] = partial(draw_likelihood.ladder, tree.spec["ladder"][0], rungs)
     drawn |= fidelity(items, dataset, sums)
     if areas := views.areas(sums, dataset, models):
-        drawn["roc"] = draw_outliers.roc(panels.roc_sets(tree, dataset, trivial, sums), curves.GRID)
+        drawn["roc"] = partial(draw_outliers.roc, panels.roc_sets(tree, dataset, trivial, sums), curves.GRID)
         if tree.densities(dataset):
-            drawn["ecdf"] = draw_outliers.ecdf(*panels.score_sets(tree, dataset))
+            drawn["ecdf"] = partial(draw_outliers.ecdf, *panels.score_sets(tree, dataset))
         label = "AUROC ± 95 % half width (0.5 = chance)"
         plain = ("nll", views.BASELINES)
-        drawn["auroc"] = draw_heat.panels([panel for panel in areas if panel["name"] in plain], label)
+        drawn["auroc"] = partial(draw_heat.panels, [panel for panel in areas if panel["name"] in plain], label)
         if others := [panel for panel in areas if panel["name"] not in plain]:
-            drawn["scores"] = draw_heat.panels(others, label)
+            drawn["scores"] = partial(draw_heat.panels, others, label)
     drawn |= privacy(items, dataset, sums) | utility(tree, dataset, sums)
     if fits := panels.histories(tree, dataset):
-        drawn["training"] = draw_training.training(fits)
+        drawn["training"] = partial(draw_training.training, fits)
     quality = [("logp_lower", "log p, lower end, nats per image (up is better)")] if intervals else []
     quality += [(metric, f"{metric} (down is better)") for metric in views.metrics_of(sums, dataset, *DISTANCES)[:1]]
     if quality:
         rows = views.by_model(sums, dataset, models, [metric for metric, _ in quality])
-        drawn["cost"] = draw_fidelity.cost(rows, quality)
+        drawn["cost"] = partial(draw_fidelity.cost, rows, quality)
+    if found := views_of.ranked(ranked, dataset, models):
+        drawn["ranks"] = partial(draw_ranks.ranks, found)
     return drawn
 
 
@@ -106,18 +103,18 @@ def fidelity(items: panels.Items, dataset: str, sums: checks.Summary) -> Drawn:
     """How close samples are to real images, through every net, and how far the nets agree."""
     drawn, models = {}, items.models
     if metrics := views.metrics_of(sums, dataset, *DISTANCES):
-        drawn["fidelity"] = draw_fidelity.fidelity(views.by_model(sums, dataset, models, metrics), metrics)
+        drawn["fidelity"] = partial(draw_fidelity.fidelity, views.by_model(sums, dataset, models, metrics), metrics)
     if found := panels.extrapolation(items, sums, dataset):
-        drawn["extrapolation"] = draw_extrapolation.extrapolation(found)
+        drawn["extrapolation"] = partial(draw_extrapolation.extrapolation, found)
     if metrics := [metric for found in views_of.by_net(sums, dataset, *DIVERSITY).values() for metric in found]:
         rows, right = views.by_model(sums, dataset, models, metrics), "further right is better"
-        drawn["diversity"] = draw_fidelity.fidelity(rows, metrics, columns=4, better=right)
+        drawn["diversity"] = partial(draw_fidelity.fidelity, rows, metrics, columns=4, better=right)
     if found := views.classes(sums, dataset, models):
-        drawn["classes"] = draw_heat.panels(found, "coverage of a class ± 95 % half width", cmap="cividis")
+        drawn["classes"] = partial(draw_heat.panels, found, "coverage of a class ± 95 % half width", cmap="cividis")
     columns = views_of.goodness(sums, dataset, models)
     if len(columns) > 1:
         tau, p, n = agreement.matrix(columns)
-        drawn["agreement"] = draw_heat.agreement(list(columns), tau, p, n, agreement.critical(int(n.max())))
+        drawn["agreement"] = partial(draw_heat.agreement, list(columns), tau, p, n, agreement.critical(int(n.max())))
     return drawn
 
 
@@ -126,10 +123,10 @@ def privacy(items: panels.Items, dataset: str, sums: checks.Summary) -> Drawn:
     drawn, models = {}, items.models
     found, grid = panels.distances(items)
     if found:
-        drawn["distances"] = draw_privacy.distances(found, grid)
+        drawn["distances"] = partial(draw_privacy.distances, found, grid)
     found, grid = panels.membership(items)
     if found:
-        drawn["membership"] = draw_privacy.membership(found, grid)
+        drawn["membership"] = partial(draw_privacy.membership, found, grid)
     attacks = views_of.attacks(sums, dataset)
     if attacks:
         metrics = views.metrics_of(sums, dataset, *(f"{metric}/" for metric, _, _ in LEAKAGE))
@@ -137,7 +134,7 @@ def privacy(items: panels.Items, dataset: str, sums: checks.Summary) -> Drawn:
                 for model in views.by_model(sums, dataset, models, metrics)
                 if model["rows"]]  # fmt: skip
         present = [panel for panel in LEAKAGE if views.metrics_of(sums, dataset, f"{panel[0]}/")]
-        drawn["leakage"] = draw_privacy.leakage(rows, attacks, present)
+        drawn["leakage"] = partial(draw_privacy.leakage, rows, attacks, present)
     declared = next((name for name in DECLARED if name in attacks), None)
     quality = [(metric, f"accuracy of {metric.split('/')[1]} (up is better)")
                for metric in views.metrics_of(sums, dataset, "accuracy/") if metric.endswith("/tstr")][:1]  # fmt: skip
@@ -145,7 +142,7 @@ def privacy(items: panels.Items, dataset: str, sums: checks.Summary) -> Drawn:
     if declared and quality:
         risk = (f"mia_auc/{declared}", f"area under the ROC curve of the attack '{declared}' (left is better)", 0.5)
         rows = views.by_model(sums, dataset, models, [risk[0], *(metric for metric, _ in quality)])
-        drawn["plane"] = draw_privacy.plane(rows, risk, quality)
+        drawn["plane"] = partial(draw_privacy.plane, rows, risk, quality)
     return drawn
 
 
@@ -157,4 +154,4 @@ def utility(tree: Tree, dataset: str, sums: checks.Summary) -> Drawn:
     models = {model: about for name in group for model, about in tree.models(name).items()}
     found = views_of.augmentation(sums, group, models)
     n = tree.about(dataset)["sizes"]["test"]
-    return {"augmentation": draw_augmentation.augmentation(found, n)} if found else {}
+    return {"augmentation": partial(draw_augmentation.augmentation, found, n)} if found else {}

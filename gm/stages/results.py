@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from gm import io
 from gm.figures import page, style
@@ -115,16 +114,22 @@ class Tree:
         return {name: io.read_json(path) for name, path in paths.items() if path.is_file()}
 
 
-def write(tree: Tree, dataset: str, drawn: Mapping[str, Figure], origin: str) -> dict[str, str]:
-    """Write figures in every format; by name, the address of each for the page. No dataset: of the whole benchmark."""
-    pictures = {}
-    titles = {name: " ".join(filter(None, (tree.spec["benchmark"], dataset, name))) for name in drawn}
-    for name, formats in zip(drawn, style.save_all(drawn, titles, origin, cores=tree.cores), strict=True):
-        for kind, content in formats.items():
-            path = tree.root / "figures" / name / f"{dataset or 'all'}.{kind}"
-            io.save_with(lambda target, content=content: target.write_bytes(content), path)
-        kind = "svg" if len(formats["svg"]) < LARGE else "png"
-        pictures[name] = page.picture(formats[kind], kind)
+def write(tree: Tree, drawings: Mapping[style.Name, style.Drawing], origin: str) -> dict[str, dict[str, str]]:
+    """Draw and write figures in every format.
+
+    Returns:
+        By dataset (empty for the whole benchmark) and name, the address of each for the page.
+    """
+    pictures: dict[str, dict[str, str]] = {dataset: {} for dataset in ["", *tree.spec["datasets"]]}
+    titles = {place: " ".join(filter(None, (tree.spec["benchmark"], *place))) for place in drawings}
+    with style.theme():
+        made = style.save_all(drawings, titles, origin, cores=tree.cores)
+        for (dataset, name), formats in zip(drawings, made, strict=True):
+            for kind, content in formats.items():
+                path = tree.root / "figures" / name / f"{dataset or 'all'}.{kind}"
+                io.save_with(lambda target, content=content: target.write_bytes(content), path)
+            kind = "svg" if len(formats["svg"]) < LARGE else "png"
+            pictures[dataset][name] = page.picture(formats[kind], kind)
     return pictures
 
 

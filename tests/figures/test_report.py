@@ -34,8 +34,7 @@ def tree(tmp_path_factory):
     root, spec = tmp_path_factory.mktemp("results") / "synthetic", specification(["digits"], [0, 1, 2])
     spec["nets"] = ["cnn", "pca"]
     write_tree(root, spec)
-    with pytest.MonkeyPatch.context() as patch:  # one format of three, for time; the slow test has all of them
-        patch.setattr(style, "FORMATS", ("svg",))
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(results, "LARGE", math.inf)
         report(root, spec)
     return root, spec
@@ -110,8 +109,7 @@ def test_a_figure_without_rows_is_left_out(tree):
     lines = [row for row in results.table_of(whole, {"digits": whole.trivial("digits")})
              if not str(row["metric"]).startswith(gone)]  # fmt: skip
     sums = {(row["dataset"], row["model"], row["metric"]): row for row in summary.summarise(lines, {})}
-    with style.theme():
-        found = pictures.figures_of(whole, "digits", whole.trivial("digits"), sums, rows(root / "paired.csv")[:0])
+    found = pictures.figures_of(whole, "digits", whole.trivial("digits"), sums, rows(root / "paired.csv")[:0], [])
     assert set(found) == {"samples", "likelihood", "roc", "auroc", "ecdf", "scores", "training", "cost"}
 
 

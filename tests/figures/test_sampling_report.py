@@ -205,7 +205,7 @@ def test_the_difficulty_map_puts_each_member_in_its_place(tree, monkeypatch):
     row = {"low": None, "high": 1.0, "level": 0.9, "n_ok": 2}
     pools = {("boxes", member, model): {"rmse/8000": row | {"value": given["dim"] + given["condition"] / 1000},
              "cover/8000": row} for member, given in MEMBERS.items() for model in SAMPLERS}  # fmt: skip
-    pictures.of_family(Tree(root, spec), "boxes", pools)
+    pictures.of_family(Tree(root, spec), "boxes", pools)["difficulty"]()
     assert seen[1:] == [("dim", [2, 8, 32]), ("condition", ["1", "100"])]
     assert seen[0][0]["values"].tolist() == [[2.001, 2.1], [8.001, 8.1], [32.001, 32.1]]
 

@@ -1,6 +1,7 @@
 """The figures of a grid of targets, from pooled numbers."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,30 +15,28 @@ from gm.figures import sampling_maps as draw_maps
 from gm.stages.results import Row, Tree, write
 from gm.table import targets, views
 
+Drawn = dict[str, style.Drawing]
+
 
 def draw(tree: Tree, pools: dict, points: dict, facts: dict, known: dict, cells: list[Row], origin: str) -> dict:
     """Draw and write every figure; by dataset (empty for the whole benchmark) and name, its address for the page."""
-    pictures: dict[str, dict[str, str]] = {}
     for name in captions.TARGETS:
         (tree.root / "figures" / name).mkdir(parents=True, exist_ok=True)
-    families = tree.spec["families"]
-    with style.theme():
-        for dataset in ["", *tree.spec["datasets"]]:
-            if not dataset:
-                drawn = whole(tree, pools, facts, cells)
-            elif list(families[dataset]["members"]) == [""]:
-                drawn = of_target(tree, dataset, pools, points, facts[dataset, ""], known.get((dataset, "")))
-            else:
-                drawn = of_family(tree, dataset, pools)
-            pictures[dataset] = write(tree, dataset, drawn, origin)
-    return pictures
+    drawings = {("", name): drawing for name, drawing in whole(tree, pools, facts, cells).items()}
+    for dataset in tree.spec["datasets"]:
+        if list(tree.spec["families"][dataset]["members"]) == [""]:
+            found = of_target(tree, dataset, pools, points, facts[dataset, ""], known.get((dataset, "")))
+        else:
+            found = of_family(tree, dataset, pools)
+        drawings |= {(dataset, name): drawing for name, drawing in found.items()}
+    return write(tree, drawings, origin)
 
 
-def whole(tree: Tree, pools: dict, facts: dict, cells: list[Row]) -> dict:
+def whole(tree: Tree, pools: dict, facts: dict, cells: list[Row]) -> Drawn:
     """The figures of the whole benchmark."""
     models = [{"name": name, "family": about["family"]} for name, about in tree.spec["models"].items()]
     names = [(model["name"], model["family"]) for model in models]
-    found = {"coverage": draw_coverage.coverage(names, tree.spec["datasets"], views.coverage(cells))}
+    found: Drawn = {"coverage": partial(draw_coverage.coverage, names, tree.spec["datasets"], views.coverage(cells))}
     budget = max(tree.spec["budgets"])
     alone = [d for d in tree.spec["datasets"] if "" in tree.spec["families"][d]["members"]]
     known = [d for d in alone if facts[d, ""]["log_z"] is not None]
@@ -54,9 +53,9 @@ def whole(tree: Tree, pools: dict, facts: dict, cells: list[Row]) -> dict:
             if rows[i][j] is not None:
                 cover = pools[shown[j], "", models[i]["name"]].get(f"cover/{budget}") if name == "overview" else None
                 texts[i, j] = marked(rows[i][j], cover, len(tree.runs(shown[j], models[i]["name"])))
-        found[name] = draw_maps.matrix(models, shown, values, texts, label=label, better=better)
-    found["honesty"] = honesty(models, pools, budget)
-    found["evals"] = evals(models, pools, budget, tree.spec["groups"])
+        found[name] = partial(draw_maps.matrix, models, shown, values, texts, label=label, better=better)
+    found["honesty"] = partial(honesty, models, pools, budget)
+    found["evals"] = partial(evals, models, pools, budget, tree.spec["groups"])
     return found
 
 
@@ -116,9 +115,9 @@ def _divided(row: Row, groups: int) -> Row:
     return row | ends | {"all": [value / groups for value in row["all"]]}
 
 
-def of_target(tree: Tree, dataset: str, pools: dict, points: dict, facts: Row, law: dict | None) -> dict:
+def of_target(tree: Tree, dataset: str, pools: dict, points: dict, facts: Row, law: dict | None) -> Drawn:
     """The figures of one target."""
-    budget, found = max(tree.spec["budgets"]), {}
+    budget, found = max(tree.spec["budgets"]), Drawn()
     truth, models = facts["log_z"] is not None, []
     for model, about in tree.models(dataset).items():
         rows = pools[dataset, "", model]
@@ -131,9 +130,9 @@ def of_target(tree: Tree, dataset: str, pools: dict, points: dict, facts: Row, l
         about = {"name": model, "family": about["family"], "rows": rows, "curve": curve, "gone": gone}
         models.append(about | ends | {"points": points[dataset, "", model, budget]})
     if any(model["error"] for model in models):
-        found["logz"] = draw_logz.logz(models, truth=truth, budget=budget)
+        found["logz"] = partial(draw_logz.logz, models, truth=truth, budget=budget)
     if law and any("b2_mean" in model["rows"] or "mmd" in model["rows"] for model in models):
-        found["draws"] = draw_dots.dots(models, panels_of(tree, facts, law))
+        found["draws"] = partial(draw_dots.dots, models, panels_of(tree, facts, law))
     return found
 
 
@@ -161,7 +160,7 @@ def panels_of(tree: Tree, facts: Row, law: dict) -> list[Row]:
     return panels
 
 
-def of_family(tree: Tree, dataset: str, pools: dict) -> dict:
+def of_family(tree: Tree, dataset: str, pools: dict) -> Drawn:
     """The difficulty map of a family: its dimension, or else its first parameter, by the others."""
     vary, members = tree.spec["families"][dataset]["vary"], tree.spec["families"][dataset]["members"]
     first = "dim" if "dim" in vary else next(iter(vary))
@@ -183,4 +182,4 @@ def of_family(tree: Tree, dataset: str, pools: dict) -> dict:
         if np.isfinite(values).any():
             panels.append({"name": model, "family": about["family"], "values": values, "texts": texts})
     place = (first, vary[first]), (", ".join(rest), labels)
-    return {"difficulty": draw_maps.difficulty(panels, *place)} if panels else {}
+    return {"difficulty": partial(draw_maps.difficulty, panels, *place)} if panels else {}
