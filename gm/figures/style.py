@@ -12,6 +12,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import Bbox
 from PIL.PngImagePlugin import PngInfo
 from pypdfium2 import PdfDocument
 
@@ -128,7 +129,11 @@ def save(figure: Figure, title: str, origin: str) -> dict[str, bytes]:
 
 
 def _settle(axes: Axes) -> None:
-    """Leave title and labels where the layout has put them: each drawing would look for their places again."""
+    """Leave axes, title and labels where the layout has put them: each drawing would look for their places again.
+
+    The layout's last digits are not the same each time, and clip paths are named by all of them.
+    """
+    axes.set_position(Bbox(axes.get_position(original=True).get_points().round(9)))
     axes._autotitlepos = False  # should matplotlib rename it, this is merely of no use
     for axis in (axes.xaxis, axes.yaxis):
         place = axis.label.get_transform().transform(axis.label.get_position())

@@ -10,7 +10,7 @@ from torch import Tensor
 from gm.densities.decoded import Decoded
 from gm.model import Bounds, Diverged, Event, History, Log, Model, Split
 from gm.nets import private
-from gm.nets.likelihoods import Normal, likelihood
+from gm.nets.likelihoods import Bernoulli, DiscretisedLogistic, Normal, likelihood
 from gm.nets.mlp import Append, mlp
 from gm.nets.steps import resumable
 
@@ -35,7 +35,7 @@ class VAE(Model):
         decoder: widths of the decoder's hidden layers.
         components: logistics per pixel.
         scale: whether the scales of the pixels are `decoded` from z with their locations, or one learned number is
-            `shared` by all pixels of all images.
+            `shared` by all pixels of all images; two levels have no scale.
     """
 
     family = "vae"
@@ -53,11 +53,14 @@ class VAE(Model):
     ) -> None:
         super().__init__(event)
         self.latent = latent
-        self.likelihood = likelihood(self.event.levels, components=components, shared=scale == "shared")
+        self.likelihood = self._likelihood(components, shared=scale == "shared")
         self.encoder = mlp([self.event.dim, *encoder, 2 * latent])
         self.decoder = mlp([latent, *decoder, self.likelihood.outputs * self.event.dim])
-        if scale == "shared":
+        if self.likelihood.shared:
             self.decoder.append(Append(-1.0))
+
+    def _likelihood(self, components: int, *, shared: bool) -> Bernoulli | DiscretisedLogistic | Normal:
+        return likelihood(self.event.levels, components=components, shared=shared)
 
     @property
     def density(self) -> Decoded:
@@ -241,7 +244,9 @@ class GaussianVAE(VAE):
         scale: Literal["decoded", "shared"] = "shared",
     ) -> None:
         super().__init__(event, latent=latent, encoder=encoder, decoder=decoder, scale=scale)
-        self.likelihood = Normal(self.event.levels, shared=scale == "shared")
+
+    def _likelihood(self, components: int, *, shared: bool) -> Normal:
+        return Normal(self.event.levels, shared=shared)
 
 
 class PrivateVAE(VAE):

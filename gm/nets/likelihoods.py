@@ -8,6 +8,7 @@ affair too: the integers x = floor(y), or y itself.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +41,7 @@ class Bernoulli(Mass):
     """
 
     outputs: int = 1
+    shared: ClassVar[bool] = False
 
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
         """Log mass `[*]` of integers `[*, D]` in nats."""

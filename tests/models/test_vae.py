@@ -49,12 +49,12 @@ def quadrature(model: VAE, x: torch.Tensor) -> torch.Tensor:
     return log_mass.logsumexp(1)
 
 
-@pytest.mark.parametrize("levels,latent", [(2, 1), (2, 2), (3, 1)])
-def test_masses_sum_to_one_and_lie_between_the_ends(levels: int, latent: int) -> None:
+@pytest.mark.parametrize("levels,latent,scale", [(2, 1, "decoded"), (2, 2, "shared"), (3, 1, "decoded")])
+def test_masses_sum_to_one_and_lie_between_the_ends(levels: int, latent: int, scale: str) -> None:
     """Images of a 1x2x2 event under random weights; the two means over all images fail with probability 3e-3."""
     event = Event((1, 2, 2), levels)
     torch.manual_seed(levels + latent)
-    model = VAE(event, latent=latent, encoder=[8], decoder=[8])
+    model = VAE(event, latent=latent, encoder=[8], decoder=[8], scale=scale)
     for parameter in model.decoder.parameters():
         parameter.data.mul_(3)
     x = all_images(event)

@@ -65,11 +65,11 @@ def test_simulated_rows_follow_the_density() -> None:
     assert x.dtype == torch.int64 and x.min() >= 0 and x.max() <= 5
 
 
-@pytest.mark.parametrize("scale", ["shared", "decoded"])
-def test_density_of_two_pixels_integrates_to_one(scale: str) -> None:
+@pytest.mark.parametrize("levels,scale", [(4, "shared"), (4, "decoded"), (2, "shared")])
+def test_density_of_two_pixels_integrates_to_one(levels: int, scale: str) -> None:
     """The midpoint rule over a box far wider than the levels."""
     torch.manual_seed(1)
-    model = GaussianVAE(Event((1, 1, 2), 4), latent=1, encoder=[4], decoder=[4], scale=scale)
+    model = GaussianVAE(Event((1, 1, 2), levels), latent=1, encoder=[4], decoder=[4], scale=scale)
     node = torch.linspace(-30, 34, 161)
     cell = float(node[1] - node[0]) ** 2
     y = torch.cartesian_prod(node, node)
