@@ -25,8 +25,7 @@ class VAE(Model):
 
     References:
         Auto-Encoding Variational Bayes (Diederik P. Kingma and Max Welling, 2014); Stochastic Backpropagation
-        and Approximate Inference in Deep Generative Models (Danilo J. Rezende, Shakir Mohamed and Daan
-        Wierstra, 2014)
+        and Approximate Inference in Deep Generative Models (Danilo J. Rezende and others, 2014)
 
     Arguments:
         event: the space of one example.
@@ -34,8 +33,7 @@ class VAE(Model):
         encoder: widths of the encoder's hidden layers.
         decoder: widths of the decoder's hidden layers.
         components: logistics per pixel.
-        scale: whether the scales of the pixels are `decoded` from z with their locations, or one learned number is
-            `shared` by all pixels of all images; two levels have no scale.
+        scale: of a pixel: `decoded` from z with its location, or one learned number `shared` by all (two levels: none).
     """
 
     family = "vae"
