@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from io import BytesIO
 
 import matplotlib
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -23,6 +22,7 @@ OTHER = "#CC79A7"
 LINES = ("#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
 STATUS = {"ok": "#bfe3d0", "part": "#fbe3a6", "failed": "#f2b8a6", "skipped": "#eeeeee", "missing": "#d9c2e0"}
 SOLID = ("exact", "certified", "estimate", "count")
+INK = "0.15"
 DPI = 130
 
 Name = tuple[str, str]  # of a dataset, empty for the whole benchmark, and of a figure
@@ -32,7 +32,18 @@ Drawing = Callable[[], Figure]
 @contextmanager
 def theme() -> Iterator[None]:
     """Settings of all figures; within them the same drawing gives the same bytes."""
-    settings = seaborn.axes_style("whitegrid") | {
+    settings = {
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.labelcolor": INK,
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "xtick.bottom": False,
+        "ytick.left": False,
+        "lines.solid_capstyle": "round",
+        "patch.edgecolor": "white",
+        "patch.force_edgecolor": True,
         "svg.hashsalt": "gm",
         "svg.fonttype": "path",
         "pdf.compression": 9,
@@ -50,7 +61,9 @@ def theme() -> Iterator[None]:
         "text.hinting": "none",  # the layout is found with the widths that text has in the PDF
         "savefig.dpi": DPI,
     }
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever a user's own matplotlibrc says
+        matplotlib.rcParams.update(settings)
         yield
 
 
@@ -124,7 +137,7 @@ def save(figure: Figure, title: str, origin: str) -> dict[str, bytes]:
     about.add_text("Title", title)
     about.add_text("Description", origin)
     with PdfDocument(pdf.getvalue()) as document:
-        document[0].render(scale=DPI / 72).to_pil().save(png, "png", pnginfo=about)
+        document[0].render(scale=DPI / 72).to_pil().save(png, "png", pnginfo=about, compress_level=1)
     return {"svg": svg.getvalue(), "pdf": pdf.getvalue(), "png": png.getvalue()}
 
 
