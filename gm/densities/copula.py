@@ -117,8 +117,8 @@ class Copula(nn.Module):
 
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Exact draws of y, float64 `[n, *shape]`."""
-        w = torch.randn(n, self.dim, generator=generator, dtype=torch.float64, device=self.p.device)
-        return self.unwhiten(w)
+        w = torch.randn(n, self.dim, generator=generator, dtype=torch.float64, device=generator.device)
+        return self.unwhiten(w.to(self.p.device))
 
     def _areas(self) -> tuple[Tensor, Tensor]:
         """Area below and area above each of the levels + 1 edges, `[D, levels + 1]`; each exact in its own tail."""
@@ -153,8 +153,8 @@ def blockwise(function: Callable[[Tensor], Tensor], rows: Tensor, size: int = RO
 
 def dequantise(x: Tensor, *, generator: torch.Generator) -> Tensor:
     """y = x + u, float64, with fresh noise u = (i + 1/2) / 2^15, i uniform: the grid on which densities are scored."""
-    i = torch.randint(2**15, x.shape, generator=generator, device=x.device)
-    return x + (i.double() + 0.5) / 2**15
+    i = torch.randint(2**15, x.shape, generator=generator, device=generator.device)
+    return x + (i.to(x.device).double() + 0.5) / 2**15
 
 
 def log_normal(w: Tensor) -> Tensor:

@@ -135,7 +135,8 @@ class Decoded(NamedTuple):
             FloatingPointError: a density at a fitting point is not finite.
         """
         y = y.flatten(1)
-        points = design(self.latent, excess=excess, generator=generator)
+        eps, solve = design(self.latent, excess=excess, generator=generator)
+        points = Design(eps.to(y.device), solve.to(y.device))
         z = self.noise(simulated, encode(self.likelihood.observe(y[:1]))[0], generator=generator)
         x = self.likelihood.draw(self.decode(z), generator=generator)
         given = {"rounds": rounds, "sizes": sizes}

@@ -51,7 +51,7 @@ def score_matching(
         return torch.func.jvp(moments, (x,), (v,))[1]
 
     for rows in w.split(batch):
-        xi = torch.randn(rows.shape, generator=generator, dtype=w.dtype, device=w.device)
+        xi = torch.randn(rows.shape, generator=generator, dtype=w.dtype, device=generator.device).to(w.device)
         for signed in (xi, -xi):
             x = a * rows + noise * signed
             residual = signed / noise - x
@@ -60,7 +60,8 @@ def score_matching(
                 cross = cross + torch.einsum("bpd,bd->p", columns, residual).double()
             else:
                 shape = (probes, *x.shape)
-                directions = torch.randn(shape, generator=generator, dtype=w.dtype, device=w.device)
+                directions = torch.randn(shape, generator=generator, dtype=w.dtype, device=generator.device)
+                directions = directions.to(w.device)
                 columns = torch.stack([along(x, v) for v in directions], 2) / math.sqrt(probes)
                 cross = cross + along(x, residual).sum(0).double()
             gram = gram + torch.einsum("bpd,bqd->pq", columns, columns).double()

@@ -77,8 +77,8 @@ class Tilted(nn.Module):
 
     def draw_base(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Exact draws of q0 in w, float32 `[n, D]`."""
-        device = self.reference.factor.device
-        return torch.randn(n, self.reference.dim, generator=generator, device=device)
+        w = torch.randn(n, self.reference.dim, generator=generator, device=generator.device)
+        return w.to(self.reference.factor.device)
 
     def anneal(
         self,
@@ -138,7 +138,7 @@ class Tilted(nn.Module):
             log_w, x = runs.log_w[0], runs.state.x[0]
         keep = systematic(log_w[None], n, generator=generator)[0]
         if resample == "path":  # the states of a chain lie side by side
-            keep = keep[torch.randperm(n, generator=generator, device=keep.device)]
+            keep = keep[torch.randperm(n, generator=generator, device=generator.device).to(keep.device)]
         kernel, state = MALA(path, plan.steps[-1]), path.init(x[keep])
         state, info = run(kernel, state, moves, generator=generator)
         return state.x, {"gradient": plan.evals + runs.evals + n + info.evals}

@@ -226,10 +226,10 @@ class EBM(Model):
 
     def _short_log_z(self, energy: nn.Module, h: float, seed: int) -> tuple[float, int]:
         """A rough log Z: 96 chains, 150 temperatures, the same noise at every check; and its gradient evaluations."""
-        generator = torch.Generator(self.pool.device).manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         path, lams = Geometric.tilted(energy), torch.linspace(0, 1, 151)
         start = 1.65 * self.event.dim ** (-1 / 6)
-        x = torch.randn(96, self.event.dim, generator=generator, device=self.pool.device)
+        x = torch.randn(96, self.event.dim, generator=generator).to(self.pool.device)
         try:
             runs = ais(path, lambda t: MALA(path, start * (h / start) ** float(lams[t])), lams, x, generator=generator)
         except FloatingPointError as error:

@@ -171,9 +171,9 @@ class Flow(Model):
 
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Exact draws: the flow inverted in float64 at normal noise, then w -> y, then the floor."""
-        noise = torch.randn(n, self.event.dim, generator=generator, dtype=torch.float64)
+        noise = torch.randn(n, self.event.dim, generator=generator, dtype=torch.float64, device=generator.device)
         with torch.no_grad():
-            w = self._from_axes(self._double().invert(noise))
+            w = self._from_axes(self._double().invert(noise.to(self.rotation.device)))
         if not torch.isfinite(w).all():
             raise Diverged(f"{int((~torch.isfinite(w)).any(1).sum())} of {n} inverted flow samples are not finite")
         return self.reference.unwhiten(w).floor().long()

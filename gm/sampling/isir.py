@@ -163,7 +163,7 @@ def fresh(state: State, m: int, draw: Callable[..., Tensor] | None, generator: t
     x = state.x
     shape = (*x.shape[:-1], m, x.shape[-1])
     if draw is None:
-        return torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
+        return torch.randn(shape, generator=generator, dtype=x.dtype, device=generator.device).to(x.device)
     return draw(m * x[..., 0].numel(), generator=generator).to(x).reshape(shape)
 
 

@@ -90,13 +90,13 @@ def metropolis(state: State, proposal: State, log_ratio: Tensor, v: Tensor) -> t
 def uniform(state: State, generator: torch.Generator) -> Tensor:
     """Uniform noise per row, float64 `[...]`."""
     x = state.x
-    return torch.rand(x.shape[:-1], generator=generator, dtype=torch.float64, device=x.device)
+    return torch.rand(x.shape[:-1], generator=generator, dtype=torch.float64, device=generator.device).to(x.device)
 
 
 def normal(state: State, generator: torch.Generator) -> Tensor:
     """Standard normal noise per coordinate, `[..., d]`."""
     x = state.x
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device).to(x.device)
 
 
 def column(step: float | Tensor, x: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class MCLMC:
         """Draw one normal vector per step, `[..., length, d]`."""
         x = state.x
         shape = (*x.shape[:-1], self.length, x.shape[-1])
-        return torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
+        return torch.randn(shape, generator=generator, dtype=x.dtype, device=generator.device).to(x.device)
 
     def __call__(self, state: State, lam: float | Tensor, noise: Tensor) -> tuple[State, Info]:
         """One transition: `length` gradient evaluations per row, twice as many by `MINIMAL_NORM`."""

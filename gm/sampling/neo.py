@@ -166,7 +166,7 @@ def neo_weights(
     start = path.init(x0)
     seeds = orbit(path, start, normal(start, generator), lam, step, length, gamma)
     log_w = seeds.log_w.logsumexp(-1)
-    v = torch.rand(log_w.shape, generator=generator, dtype=torch.float64, device=log_w.device)
+    v = torch.rand(log_w.shape, generator=generator, dtype=torch.float64, device=generator.device).to(log_w.device)
     end = pick(seeds.state, categorical(seeds.log_w, v))
     return Weights(log_w, end, [], (1 + 2 * length) * log_w.numel(), int(torch.isneginf(seeds.log_w).sum()))
 
@@ -222,9 +222,9 @@ class NEO:
     def noise(self, state: State, *, generator: torch.Generator) -> Seeds:
         """Draw the momenta, the fresh seeds, and the three uniform numbers that choose."""
         x = fresh(state, self.n - 1, self.draw, generator)
-        momentum = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        momentum = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device).to(x.device)
         shape = (*state.x.shape[:-1], 3)
-        v = torch.rand(shape, generator=generator, dtype=torch.float64, device=x.device)
+        v = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device).to(x.device)
         return Seeds(normal(state, generator), x, momentum, v)
 
     def __call__(self, state: State, lam: float | Tensor, noise: Seeds) -> tuple[State, Info]:

@@ -148,7 +148,7 @@ def normaliser(
             f"{n} + {pilot} = {n + pilot}, because the pilot shares no draw with the estimate"
         )
     key = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    streams = {name: stream(key, name, device=str(x0.device)) for name in ("pilot", "forward", "reverse")}
+    streams = {name: stream(key, name, device=str(generator.device)) for name in ("pilot", "forward", "reverse")}
     plan = tune(path, make, x0[-pilot:], temperatures, target_accept=target_accept, generator=streams["pilot"])
     burn, spent = max(temperatures // 10, BURN), plan.evals
     total = 2 * temperatures + burn
@@ -167,8 +167,9 @@ def normaliser(
     if x1 is not None and data < 2:
         raise ValueError(f"{groups} groups; expected at least 4, two to start from x1 and two from the forward ends")
     forward = ais(path, kernel_at, plan.lams, x0[:n], generator=streams["forward"], log=progress(0))
-    keep = torch.multinomial(forward.log_w.softmax(0), n, replacement=True, generator=streams["reverse"])
-    start = forward.state.x[keep]
+    weights = forward.log_w.softmax(0).to(generator.device)
+    keep = torch.multinomial(weights, n, replacement=True, generator=streams["reverse"])
+    start = forward.state.x[keep.to(x0.device)]
     if x1 is not None:
         start[: data * chains] = x1[torch.arange(data * chains, device=x1.device) % len(x1)]
     start, info = run(kernel_at(temperatures), path.init(start), burn, generator=streams["reverse"])

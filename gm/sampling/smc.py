@@ -130,7 +130,7 @@ def systematic(log_w: Tensor, n: int, *, generator: torch.Generator) -> Tensor:
         [[0, 0, 2, 2]]
     """
     edges = log_w.double().softmax(1).cumsum(1)
-    shift = torch.rand(len(log_w), 1, generator=generator, dtype=edges.dtype, device=edges.device)
+    shift = torch.rand(len(log_w), 1, generator=generator, dtype=edges.dtype, device=generator.device).to(edges.device)
     grid = (torch.arange(n, device=edges.device) + shift) / n * edges[:, -1:]
     return torch.searchsorted(edges, grid, right=True).clamp(max=log_w.shape[1] - 1)
 

@@ -146,8 +146,8 @@ class Autoregressive(Analytic):
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Exact draws, `[n, d]`."""
         d, k = self.coefficients.shape
-        noise = torch.randn(d, n, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
-        noise = noise * self.scale[:, None]
+        noise = torch.randn(d, n, generator=generator, dtype=self.mean.dtype, device=generator.device)
+        noise = noise.to(self.mean.device) * self.scale[:, None]
         rows: list[Tensor] = []
         for i in range(d):
             row = noise[i]
