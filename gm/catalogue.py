@@ -17,6 +17,7 @@ from gm.datasets import ORIGINS, YAML, beside
 
 SECTIONS = {"model": "__init__", "fit": "fit", "sample": "sample", "score": "bounds"}
 SCORED = {"images": "bounds", "targets": "log_z"}
+DEVICE = ("device", "deterministic")
 GIVEN = ("groups", "budget")  # what the grid gives to every sampler alike
 FOLDERS = {"datasets": ("datasets", "targets"), "models": ("models", "samplers")}
 TARGET = ("gm.densities.targets.target", "Target")
@@ -80,7 +81,7 @@ def contestant(file: Path) -> Model:
     spec = config.read(file)
     if "external" in spec:
         return _external(file, spec)
-    check_keys(file, "", spec, ("class", *SECTIONS), ("class",))
+    check_keys(file, "", spec, ("class", *SECTIONS, *DEVICE), ("class",))
     reference = _reference(file, "class", spec["class"], "gm.models.vae.VAE", "models", "samplers")
     if _descends(reference, *TARGET):
         found = f"{describe(spec['class'])}, a target"
@@ -91,11 +92,26 @@ def contestant(file: Path) -> Model:
             parameters = source.member(reference, member) or {}
             given = {name: p for name, p in parameters.items() if judges == "images" or name not in GIVEN}
             check_call(file, section, spec[section], given)
+    spec = _placed(file, spec, reference)
     family = source.attribute(reference, "family") or "control"
     serves = tuple(source.attribute(reference, "serves") or ())
     labels, truth = (bool(source.attribute(reference, name)) for name in ("labels", "truth"))
     measure = "log Z" if judges == "targets" else str(source.attribute(reference, "measure") or "density")
     return Model(file.stem, spec | {"class": reference}, str(family), serves, labels, measure, judges, truth, file)
+
+
+def _placed(file: Path, spec: dict, reference: str) -> dict:
+    """The specification, its device one that the class runs on; the CPU goes unsaid."""
+    device, legal = spec.get("device", "cpu"), tuple(source.attribute(reference, "devices") or ("cpu",))
+    if device not in ("cpu", "gpu"):
+        raise ConfigError(file, "device", describe(device), "a device", ("cpu", "gpu"))
+    if device not in legal:
+        found = f"{describe(device)}, but {reference} runs on {', '.join(legal)} alone"
+        raise ConfigError(file, "device", found, "a device of the class's 'devices'", legal)
+    if "deterministic" in spec and (device == "cpu" or not isinstance(spec["deterministic"], bool)):
+        found = f"{describe(spec['deterministic'])} beside device {device}"
+        raise ConfigError(file, "deterministic", found, "true or false, beside 'device: gpu'")
+    return {key: value for key, value in spec.items() if key != "device" or device != "cpu"}
 
 
 def _reference(file: Path, key: str, given: object, example: str, *folders: str) -> str:

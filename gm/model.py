@@ -67,6 +67,10 @@ class Split(NamedTuple):
         u = torch.rand(grey.shape, generator=generator, device=generator.device).to(grey.device)
         return (255 * u < grey).to(self.x.dtype)
 
+    def to(self, device: torch.device) -> "Split":
+        """The same examples on a device."""
+        return Split(*(None if part is None else part.to(device) for part in self))
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -167,6 +171,8 @@ class Model(nn.Module):
         conditional: whether draws come with a class label (`sample_labelled`).
         measure: what `bounds` bounds: the `density` of y, or the `mass` of floor(y). The mean of a log density over
             u lies below its log mass by Jensen's inequality, so the two compare only with that said.
+        devices: where the class runs: `cpu`, and `gpu` if all members also work with weights and data on a GPU and a
+            generator that stays on the CPU: noise is drawn on `generator.device`, then moved.
     """
 
     family = "control"
@@ -175,6 +181,7 @@ class Model(nn.Module):
     labels = False
     conditional = False
     measure = "density"
+    devices = ("cpu",)
 
     def __init__(self, event: Event) -> None:
         super().__init__()

@@ -75,7 +75,7 @@ class Plan:
             files = self.external(model, dataset, seed)
             return {"external": files, "sha256": {key: io.sha256(path) for key, path in files.items() if path}}
         keys = {"train": ("class", "model", "fit"), "sample": ("class", "sample"), "score": ("class", "score")}
-        return {key: spec[key] for key in keys[stage] if key in spec}
+        return {key: spec[key] for key in (*keys[stage], *catalogue.DEVICE) if key in spec}
 
     def _nets(self) -> dict:
         """The feature networks, and the file of the one that is the user's own."""
@@ -115,6 +115,10 @@ class Plan:
         given = self.models[model].spec["external"]
         files = {key: given.get(key) for key in ("samples", "scores")}
         return {key: path and path.format(dataset=dataset, seed=seed) for key, path in files.items()}
+
+    def gpus(self, model: str) -> int:
+        """How many GPUs each fit, draw and score of a contestant asks for, 0 or 1."""
+        return int("device" in self.models[model].spec)
 
     def spec(self, stage: str, **wildcards: object) -> str:
         """The slice as canonical JSON, for a job's command line."""

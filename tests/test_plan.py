@@ -355,3 +355,31 @@ def test_a_torus_too_large_for_exact_draws_has_no_truth(tmp_path):
 def test_a_sampler_of_exact_draws_is_left_out_where_there_are_none(tmp_path):
     planned = read_targets(tmp_path, datasets=["two-modes", "cox"])
     assert planned.skipped == [("cox", "exact", "needs exact draws, and the target has none")]
+
+
+def test_a_device_belongs_to_fit_draw_and_score_and_the_cpu_goes_unsaid(tmp_path):
+    for name, keys in {"here": {"device": "cpu"}, "there": {"device": "gpu", "deterministic": False}}.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"class": "gm.models.vae.VAE", **keys}))
+    planned = read(tmp_path, models=["vae", "here.yaml", "there.yaml"])
+    assert [planned.gpus(name) for name in planned.models] == [0, 0, 1]
+    for stage in ("train", "sample", "score"):
+        slices = {name: planned.slice(stage, dataset="digits", model=name, seed=0) for name in ("here", "there")}
+        assert slices["here"] == {"class": "gm.models.vae.VAE"}
+        assert slices["there"] == {"class": "gm.models.vae.VAE", "device": "gpu", "deterministic": False}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "found"),
+    [
+        ({"device": "tpu"}, "device", "'tpu' (str)"),
+        ({"device": ["gpu"]}, "device", "['gpu']"),
+        ({"device": "gpu", "class": "gm.models.rbm.RBM"}, "device", "gm.models.rbm.RBM runs on cpu alone"),
+        ({"device": "gpu", "deterministic": "yes"}, "deterministic", "'yes' (str) beside device gpu"),
+        ({"deterministic": True}, "deterministic", "True (bool) beside device cpu"),
+    ],
+)
+def test_a_device_that_a_class_does_not_run_on_is_refused(tmp_path, changes, key, found):
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"class": "gm.models.vae.VAE", **changes}))
+    with pytest.raises(ConfigError) as error:
+        read(tmp_path, models=["resample", "own.yaml"])
+    assert f"own.yaml: {key}\n" in str(error.value) and found in str(error.value)

@@ -36,9 +36,19 @@ def _incomplete() -> bool:
     return any(path.name != "migrated" for path in Path(".snakemake/incomplete").glob("*"))
 
 
+def gpus(devices: Path = Path("/dev")) -> int:
+    """How many GPUs this process may use, told without torch: those of `CUDA_VISIBLE_DEVICES`, or all of NVIDIA's."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return len(list(devices.glob("nvidia[0-9]*")))
+    return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
+
+
 def _command(options: argparse.Namespace, *extra: str) -> list[str]:
     snakefile = plan.REPOSITORY / "Snakefile"
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--cores", str(options.cores)]
+    if found := gpus():  # without any, jobs that ask for one run on the CPU, as many as there are cores
+        command += ["--resources", f"gpu={found}"]
     return [*command, *extra, "--config", f"grid={options.grid}"]
 
 

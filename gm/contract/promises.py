@@ -15,12 +15,13 @@ from gm.stages import score, train
 FAMILIES = ("control", "kl", "maxent", "vae")
 SERVES = ("binary", "levels", "real")
 SPLITS = ("train", "valid", "fresh")
+DEVICES = ("cpu", "gpu")
 
 
 def attributes(case: Case) -> str:
     """Class attributes are literals that the planner reads from the source, and legal."""
     found = {}
-    for name in ("family", "serves", "splits", "labels", "conditional"):
+    for name in ("family", "serves", "splits", "labels", "conditional", "devices"):
         try:
             found[name] = source.attribute(case.spec["class"], name)
         except ValueError:
@@ -30,7 +31,7 @@ def attributes(case: Case) -> str:
             found[name] == runtime, f"'{name}' reads {found[name]!r} in the source, {runtime!r} when run", "the same"
         )
     expect(found["family"] in FAMILIES, f"family {found['family']!r}", f"one of {', '.join(FAMILIES)}")
-    for name, legal in (("serves", SERVES), ("splits", SPLITS)):
+    for name, legal in (("serves", SERVES), ("splits", SPLITS), ("devices", DEVICES)):
         kept = isinstance(found[name], tuple) and found[name] and set(found[name]) <= set(legal)
         expect(kept, f"{name} {found[name]!r}", f"a tuple of names among {', '.join(legal)}")
     expect(len(found["splits"]) == 2, f"splits {found['splits']!r}", "two names")

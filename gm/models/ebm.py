@@ -80,6 +80,7 @@ class EBM(Model):
 
     family = "kl"
     serves = ("binary", "levels")
+    devices = ("cpu", "gpu")
 
     def __init__(self, event: Event, *, width: int = 256, channels: Sequence[int] = (), pool: int = 256) -> None:
         super().__init__(event)

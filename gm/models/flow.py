@@ -97,6 +97,7 @@ class Flow(Model):
 
     family = "kl"
     serves = ("binary", "levels")
+    devices = ("cpu", "gpu")
 
     def __init__(
         self, event: Event, *, transforms: int = 4, hidden: int = 192, bins: int = 5, axes: int | None = None

@@ -38,6 +38,7 @@ class VAE(Model):
 
     family = "vae"
     measure = "mass"
+    devices = ("cpu", "gpu")
 
     def __init__(
         self,
@@ -202,9 +203,7 @@ class VAE(Model):
 
     @torch.no_grad()
     def outlier_scores(self, y: Tensor, bounds: Bounds, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """Scores `[B]`, in nats: `nll`, `reconstruction`, -log p(x | z) at the posterior mean, and `regret`, the
-        likelihood regret as far as two or more rounds of `bounds` found it (`gm.densities.decoded`).
-        """
+        """Scores `[B]`, nats: `nll`; `reconstruction`, -log p(x | E z); `regret`, if `bounds` fitted twice or more."""
         rows = self.likelihood.observe(y).flatten(1).split(1)
         fidelity = [self.likelihood.log_prob(x, self.decoder(self.posterior(x)[0])) for x in rows]
         scores = {"nll": -bounds.lower, "reconstruction": -torch.cat(fidelity).double()}
@@ -219,8 +218,7 @@ class GaussianVAE(VAE):
 
     .. math:: p(y) = \int N(z; 0, I) \prod_j N(y_j; \mu_j(z), \sigma^2) dz
 
-    with one learned :math:`\sigma` by default. All else is as in `VAE`. A part of the density lies outside [0, levels),
-    and samples are clipped to the levels.
+    with one learned :math:`\sigma` by default. A part of the density lies outside [0, levels); samples are clipped.
 
     References:
         Simple and Effective VAE Training with Calibrated Decoders (Oleh Rybkin and others, 2021)
@@ -257,6 +255,8 @@ class PrivateVAE(VAE):
     Arguments:
         event, latent, encoder, decoder, components, scale: as for `VAE`.
     """
+
+    devices = ("cpu",)
 
     def fit(
         self,

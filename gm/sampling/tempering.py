@@ -131,8 +131,8 @@ def parallel_tempering(
         evals, divergent, accept = evals + info.evals, divergent + info.divergent, accept + info.accept.mean(0)
         V.append(path.log_prob(state, 1.0) - path.log_prob(state, 0.0))
         probability = swap_probability(V[-1], lams)
-        v = torch.rand(probability.shape, generator=generator, dtype=torch.float64, device=generator.device).to(x0.device)
-        order = exchange((v < probability) & (pair % 2 == n % 2))
+        v = torch.rand(probability.shape, generator=generator, dtype=torch.float64, device=generator.device)
+        order = exchange((v.to(x0.device) < probability) & (pair % 2 == n % 2))
         state = state._make(_permute(leaf, order) for leaf in state)
         phase = _permute(phase, order)
         trips += phase[:, 0] == 2

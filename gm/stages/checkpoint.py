@@ -20,12 +20,21 @@ class Kept(Checkpoint):
     Arguments:
         path: the weights that the fit is to leave.
         log: told of every step.
-        about: what the state depends on: specification, seed, code, data.
+        about: what the state depends on: specification, seed, code, data, device.
+        device: where the fit's tensors are; a GPU's number may have changed since the state was kept.
         every: seconds between two writes.
     """
 
-    def __init__(self, path: Path, log: Callable[[int, int], None], about: dict, every: float = EVERY) -> None:
+    def __init__(
+        self,
+        path: Path,
+        log: Callable[[int, int], None],
+        about: dict,
+        device: torch.device | None = None,
+        every: float = EVERY,
+    ) -> None:
         self.path, self.log, self.every = path.with_name(f".{path.name}.checkpoint"), log, every
+        self.device = device
         self.key = hashlib.sha256(io.canonical(about | {"torch": torch.__version__}).encode()).hexdigest()
         self.last = time.monotonic()
 
@@ -35,13 +44,17 @@ class Kept(Checkpoint):
     def restore(self) -> dict | None:
         """The state, if the file is whole and of this fit. Tensors and plain values alone are read, no other pickle."""
         try:
-            found = torch.load(self.path, weights_only=True)
+            found = torch.load(self.path, weights_only=True, map_location=self._place)
         except Exception:  # whatever is wrong with its bytes, the fit begins anew
             return None
         if not isinstance(found, dict) or found.pop("key", None) != self.key:
             return None
         print(f"train: goes on after step {found['step']}, where it was cut off", file=sys.stderr)
         return found
+
+    def _place(self, storage: torch.UntypedStorage, location: str) -> torch.UntypedStorage:
+        """What was on a GPU comes onto the GPU of this job; what was on the CPU (states of generators) stays there."""
+        return storage if location == "cpu" else storage.to(device=self.device)
 
     def keep(self, state: Callable[[], dict]) -> None:
         """Write the state, atomically, if it is time to."""

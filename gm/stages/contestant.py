@@ -4,8 +4,13 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 from gm.model import Diverged
 from gm.stages.job import Failed
+
+# The last is an error of the GPU itself, which torch has had a name for since 2.8.
+MACHINE = (OSError, MemoryError, torch.OutOfMemoryError, getattr(torch, "AcceleratorError", MemoryError))
 
 
 @contextmanager
@@ -15,7 +20,7 @@ def contestant() -> Iterator[None]:
         yield
     except Diverged as error:
         raise Failed("diverged", str(error)) from error
-    except (OSError, MemoryError):
+    except MACHINE:
         raise
     except Exception as error:
         traceback.print_exc()

@@ -33,11 +33,15 @@ class StaleCode(RuntimeError):
 
 @dataclass
 class Outcome:
-    """What a stage says of its work: counted evaluations, numbers worth quoting, the device it used."""
+    """What a stage says of its work: counted evaluations, numbers worth quoting, the device it used.
+
+    `device_peak_mb` is the peak of a GPU's memory, in MiB; None on the CPU, whose peak every record has.
+    """
 
     evals: dict[str, int] = field(default_factory=dict)
     facts: dict[str, object] = field(default_factory=dict)
     device: str = "cpu"
+    device_peak_mb: float | None = None
 
 
 def progress(path: Path, every: float = 1.0) -> Callable[[int, int], None]:
@@ -134,6 +138,8 @@ def run(stage: ModuleType, *, spec: dict, code: str | None = None, seed: int | N
         "cpu_seconds": round(time.process_time() - cpu, 3),
         "peak_mb": provenance.peak_mb(),
     }
+    if outcome.device_peak_mb is not None:
+        record["device_peak_mb"] = outcome.device_peak_mb
     io.write_json(provenance.record_of(main), record)
     main.with_name(f".{main.name}.progress").unlink(missing_ok=True)
     return status

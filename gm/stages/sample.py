@@ -8,6 +8,7 @@ from gm.model import load
 from gm.stages import external
 from gm.stages.arrays import event_of
 from gm.stages.contestant import contestant
+from gm.stages.device import described, device_for
 from gm.stages.job import Failed, Input, Outcome, Output
 
 
@@ -44,15 +45,18 @@ def run(data: Input, weights: Input, samples: Output, *, spec: dict, seed: int) 
     """Draw one run's samples."""
     arrays = io.read_arrays(data)
     n, (shape, levels) = len(arrays["x_test"]), event_of(arrays)
+    used = {}
     if "external" in spec:
         x, label = external.samples(spec, n), None
     else:
-        with contestant():
-            model, given = load(weights), {"generator": rng.stream(seed, "sample"), **spec.get("sample", {})}
+        with device_for(spec) as device, contestant():
+            model = load(weights).to(device)
+            given = {"generator": rng.stream(seed, "sample"), **spec.get("sample", {})}
             x, label = model.sample_labelled(n, **given) if model.conditional else (model.sample(n, **given), None)
+            used = described(device)
     labelled = {} if label is None else {"label": checked_labels(label, n, arrays["label_train"])}
     io.write_arrays(samples, {"x": checked(x, n, shape, levels)} | labelled)
-    return Outcome()
+    return Outcome(**used)
 
 
 def empty(samples: Output) -> None:

@@ -7,6 +7,7 @@ from gm import io, rng
 from gm.model import Bounds, load
 from gm.stages import external
 from gm.stages.contestant import contestant
+from gm.stages.device import described, device_for
 from gm.stages.job import Failed, Input, Outcome, Output
 
 
@@ -37,14 +38,15 @@ def run(data: Input, weights: Input, scores: Output, *, spec: dict, seed: int) -
     arrays = io.read_arrays(data)
     parts = parts_of(arrays)
     y = rows_of(arrays, parts)
+    used = {}
     if "external" in spec:
         bounds, outliers = external.scores(spec, {part: len(arrays[f"x_{part}"]) for part in parts})
     else:
-        with contestant():
-            model = load(weights)
-            with torch.no_grad():
-                bounds = model.bounds(y, generator=rng.stream(seed, "score"), **spec.get("score", {}))
-                outliers = model.outlier_scores(y, bounds, generator=rng.stream(seed, "outliers"))
+        with device_for(spec) as device, contestant(), torch.no_grad():
+            model, y = load(weights).to(device), y.to(device)
+            bounds = model.bounds(y, generator=rng.stream(seed, "score"), **spec.get("score", {}))
+            outliers = model.outlier_scores(y, bounds, generator=rng.stream(seed, "outliers"))
+            used = described(device)
     check(bounds)
     columns = {"lower": bounds.lower, "upper": bounds.upper}
     columns |= {f"term_{name}": term for name, term in bounds.terms.items()}
@@ -63,7 +65,7 @@ def run(data: Input, weights: Input, scores: Output, *, spec: dict, seed: int) -
         "note": np.array(bounds.note),
     }
     io.write_arrays(scores, out)
-    return Outcome(evals=bounds.evals, facts={"note": bounds.note})
+    return Outcome(evals=bounds.evals, facts={"note": bounds.note}, **used)
 
 
 def empty(scores: Output) -> None:

@@ -9,6 +9,7 @@ from gm.stages import external
 from gm.stages.arrays import event_of, split_of
 from gm.stages.checkpoint import Kept
 from gm.stages.contestant import contestant
+from gm.stages.device import described, device_for
 from gm.stages.job import Failed, Input, Outcome, Output
 
 
@@ -40,23 +41,26 @@ def run(data: Input, weights: Output, history: Output, *, spec: dict, seed: int,
         return Outcome(facts=external.hashes(spec))
     arrays = io.read_arrays(data)
     event = event_of(arrays)
-    kept = Kept(weights, log, {"spec": spec, "seed": seed, "code": code, "data": io.sha256(data)})
-    try:
-        with contestant():
-            torch.manual_seed(rng.seed_of(seed, "initialise"))
-            model = build(spec | {"event": [event.shape, event.levels]})
-            first, second = (split_of(arrays, name) for name in model.splits)
-            fitted = model.fit(first, second, generator=rng.stream(seed, "train"), log=kept, **spec.get("fit", {}))
-        finite(model)
-    except Failed:
+    about = {"spec": spec, "seed": seed, "code": code, "data": io.sha256(data)}
+    with device_for(spec) as device:
+        kept = Kept(weights, log, about | {"device": described(device)["device"]}, device)
+        try:
+            with contestant():
+                torch.manual_seed(rng.seed_of(seed, "initialise"))
+                model = build(spec | {"event": [event.shape, event.levels]}).to(device)
+                splits = (split_of(arrays, name).to(device) for name in model.splits)
+                given = {"generator": rng.stream(seed, "train"), "log": kept, **spec.get("fit", {})}
+                fitted = model.fit(*splits, **given)
+            finite(model)
+        except Failed:
+            kept.remove()
+            raise
+        store(model.eval(), spec, weights)
+        write_history(history, fitted)
         kept.remove()
-        raise
-    store(model.eval(), spec, weights)
-    write_history(history, fitted)
-    kept.remove()
-    facts = {name: list(fact) if isinstance(fact, tuple) else fact for name, fact in fitted.facts.items()}
-    parameters = sum(p.numel() for p in model.parameters())
-    return Outcome(evals=fitted.evals, facts=facts | {"parameters": parameters})
+        facts = {name: list(fact) if isinstance(fact, tuple) else fact for name, fact in fitted.facts.items()}
+        facts["parameters"] = sum(p.numel() for p in model.parameters())
+        return Outcome(evals=fitted.evals, facts=facts, **described(device))
 
 
 def empty(weights: Output, history: Output) -> None:

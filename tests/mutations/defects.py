@@ -434,5 +434,20 @@ DEFECTS: list[Defect] = [
         "        return float(x[0].size), float(x[0].size)\n",
         (f"{TS}/test_diagnostics.py",),
     ),
+    # the device of a job
+    Defect(
+        "noise asked of the device, not of its generator",
+        f"{S}/kernels.py",
+        "torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device).to(x.device)",
+        "torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)",
+        ("tests/stages/test_device.py",),
+    ),
+    Defect(
+        "two jobs on one device",
+        "gm/stages/device.py",
+        "fcntl.LOCK_EX | fcntl.LOCK_NB",
+        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        ("tests/stages/test_device.py",),
+    ),
 ]
 DEFECTS += [Defect(*fields) for fields in [*MEASURES, *REPORTED]]

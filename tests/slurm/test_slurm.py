@@ -27,19 +27,21 @@ pytestmark = [
 GRID = """
 benchmark: few
 datasets: [digits]
-models: [mixture, vae-small.yaml]
+models: [mixture, vae-small.yaml, vae-gpu.yaml]
 seeds: [0]
 metrics: [likelihood, frechet]
 nets: [pca, random]
 compare: [[vae-small, mixture]]
 """
-JOBS = 7  # prepare, ruler, report; for each of two runs its fit, and a group of what judges it
+JOBS = 9  # prepare, ruler, report; for each of three runs its fit, and a group of what judges it
 COSTS = {"cost.csv", "snakemake.log"}
 
 
 def project(folder: Path) -> Path:
     copy(folder)
     (folder / "mine/few.yaml").write_text(GRID)
+    small = (folder / "mine/vae-small.yaml").read_text()
+    (folder / "mine/vae-gpu.yaml").write_text(f"{small}device: gpu\n")
     return folder
 
 
@@ -100,6 +102,10 @@ def test_a_grid_on_slurm_has_the_bytes_of_a_local_run(local, slurm, tmp_path):
     assert said.count("submitted with SLURM jobid") == JOBS
     asked = slurm.ask("squeue", "--states=all", "--noheader", "--format=%k %m %l %T").splitlines()
     assert "rule_train_wildcards_digits_vae-small_0 2500M 4:00:00 COMPLETED" in asked
+    devices = slurm.ask("squeue", "--states=all", "--noheader", "--Format=tres-per-job:20").split()
+    assert devices.count("gres:gpu:1") == 2 and len(set(devices)) == 2, "a fit, and a group that judges it"
+    log = (folder / "results/few/digits/vae-gpu/0/train.log").read_text()
+    assert "no GPU is usable here; this job runs on the CPU" in log, "the cluster's GPU is pretended"
 
 
 def test_jobs_cancelled_and_nodes_lost_are_made_good(local, slurm, tmp_path):

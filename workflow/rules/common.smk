@@ -1,4 +1,4 @@
-# The grid and three helpers, spec(), code() and handed_in(): the only Python of the workflow.
+# The grid and four helpers, spec(), code(), gpu() and handed_in(): the only Python of the workflow.
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -41,6 +41,11 @@ def spec(stage):
 def code(stage):
     """Digest of the code that a job imports."""
     return lambda wildcards: PLAN.code(stage, **wildcards)
+
+
+def gpu(wildcards):
+    """The GPUs that a job asks for."""
+    return PLAN.gpus(wildcards.model)
 
 
 def handed_in(wildcards):

@@ -8,6 +8,8 @@ rule sample:
         record=f"{RUN}/samples.json",
     log:
         f"{RUN}/sample.log",
+    resources:
+        gpu=gpu,
     params:
         spec=spec("sample"),
         code=code("sample"),

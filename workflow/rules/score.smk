@@ -9,6 +9,8 @@ rule score:
     log:
         f"{RUN}/score.log",
     priority: 20
+    resources:
+        gpu=gpu,
     params:
         spec=spec("score"),
         code=code("score"),

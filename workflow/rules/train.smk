@@ -9,6 +9,8 @@ rule train:
     log:
         f"{RUN}/train.log",
     priority: 50
+    resources:
+        gpu=gpu,
     params:
         spec=spec("train"),
         code=code("train"),
