@@ -170,8 +170,7 @@ _HELD: dict[str, tuple] = {}  # in a drawing process alone
 
 def _hold(*given: object) -> None:
     _HELD["drawings"] = given
-    gc.freeze()
-    gc.set_threshold(50_000)  # figures are made of very many objects: a tenth of the time went into counting them
+    gc.disable()  # figures are full of cycles: looking for them took a fifth of the time, and this process ends soon
 
 
 def _save(name: Name) -> dict[str, bytes]:
