@@ -31,6 +31,11 @@ onstart:
         lock.keep(Path(ROOT).parent)
     except lock.Busy as error:
         raise WorkflowError(str(error)) from None
+    # Snakemake's default limit, 100 new jobs a second, leaves a timer behind for every job that ends, and each wakes the
+    # scheduler once a second from then on: after 2000 jobs that takes a core. A limit that was asked for is kept.
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
 
 
 def spec(stage):
