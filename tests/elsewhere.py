@@ -13,6 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 ELSEWHERE = torch.device("meta")
+INDEXED = ("index", "index_put", "index_put_", "_index_put_impl_")
+JOINED = ("cat", "stack")  # elsewhere a number of the CPU goes with tensors of any device
 
 
 class Elsewhere(torch.Tensor):
@@ -52,11 +54,13 @@ class _Made(TorchFunctionMode):
 
 def _run(function, args, kwargs):
     name = function.name().removeprefix("aten::").partition(".")[0]
-    tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, torch.Tensor)]
-    there = any(isinstance(tensor, Elsewhere) for tensor in tensors)
-    strange = [tuple(tensor.shape) for tensor in tensors if tensor.dim() and not isinstance(tensor, Elsewhere)]
-    if there and strange and not name.startswith(("copy_", "index")):
-        raise RuntimeError(f"{name}: tensors on two devices, those on the CPU of shapes {strange}")
+    there = any(isinstance(leaf, Elsewhere) for leaf in tree_flatten((args, kwargs))[0])
+    if there and name != "copy_":
+        together = (args[0], *args[2:]) if name in INDEXED else (args, kwargs)  # what an index comes from is all one
+        tensors = [leaf for leaf in tree_flatten(together)[0] if isinstance(leaf, torch.Tensor)]
+        strange = [tuple(x.shape) for x in tensors if not isinstance(x, Elsewhere) and (x.dim() or name in JOINED)]
+        if strange:
+            raise RuntimeError(f"{name}: tensors on two devices, those on the CPU of shapes {strange}")
     if kwargs.get("device") is not None:
         there = torch.device(kwargs["device"]) == ELSEWHERE
         kwargs = kwargs | {"device": torch.device("cpu")}

@@ -79,6 +79,11 @@ def test_the_pretended_gpu_refuses_what_a_gpu_refuses():
         assert x.device == there and float((2 * x).sum()) == 6
         with pytest.raises(RuntimeError, match="two devices"):
             x + torch.ones(3)
+        with pytest.raises(RuntimeError, match="two devices"):
+            torch.ones(3)[torch.tensor([0, 1]).to(there)]
+        with pytest.raises(RuntimeError, match="two devices"):
+            torch.stack([x.sum(), torch.tensor(1.0)])
+        assert float(x[torch.tensor([0, 1])].sum() + torch.tensor(1.0)) == 3
         with pytest.raises(RuntimeError, match="generator of the CPU"):
             torch.randn(3, generator=generator, device=there)
 
