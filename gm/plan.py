@@ -116,9 +116,9 @@ class Plan:
         files = {key: given.get(key) for key in ("samples", "scores")}
         return {key: path and path.format(dataset=dataset, seed=seed) for key, path in files.items()}
 
-    def gpus(self, model: str) -> int:
-        """How many GPUs each fit, draw and score of a contestant asks for, 0 or 1."""
-        return int("device" in self.models[model].spec)
+    def gpus(self, stage: str, *, model: str = "", **_: object) -> int:
+        """How many GPUs a job asks for, 0 or 1: fits, draws and scores of a contestant whose file says so."""
+        return int(stage in ("train", "sample", "score") and "device" in self.models[model].spec)
 
     def spec(self, stage: str, **wildcards: object) -> str:
         """The slice as canonical JSON, for a job's command line."""

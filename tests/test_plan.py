@@ -361,7 +361,8 @@ def test_a_device_belongs_to_fit_draw_and_score_and_the_cpu_goes_unsaid(tmp_path
     for name, keys in {"here": {"device": "cpu"}, "there": {"device": "gpu", "deterministic": False}}.items():
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"class": "gm.models.vae.VAE", **keys}))
     planned = read(tmp_path, models=["vae", "here.yaml", "there.yaml"])
-    assert [planned.gpus(name) for name in planned.models] == [0, 0, 1]
+    assert [planned.gpus("train", model=name) for name in planned.models] == [0, 0, 1]
+    assert planned.gpus("embed", model="there") == planned.gpus("prepare") == 0
     for stage in ("train", "sample", "score"):
         slices = {name: planned.slice(stage, dataset="digits", model=name, seed=0) for name in ("here", "there")}
         assert slices["here"] == {"class": "gm.models.vae.VAE"}

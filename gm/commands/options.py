@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from pathlib import Path
 
 
 def add_cores(parser: argparse.ArgumentParser, use: str) -> None:
@@ -12,6 +13,14 @@ def add_cores(parser: argparse.ArgumentParser, use: str) -> None:
 def available() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def gpus(devices: Path = Path("/dev")) -> int:
+    """How many GPUs this process may use, told without torch: those of `CUDA_VISIBLE_DEVICES`, or all of NVIDIA's."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return len(list(devices.glob("nvidia[0-9]*")))
+    return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
 
 
 def _count(text: str) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gm import plan
 from gm.commands.forecast import Forecast, told
+from gm.commands.options import gpus
 from gm.commands.records import jobs
 
 
@@ -24,6 +25,8 @@ def main(arguments: list[str]) -> int:
     if due:
         cost = told(Forecast(Path(planned.root).parent), due)
         print(f"  to do: {cost or 'no earlier record to tell the cost from'}")
+        if asking := sum(planned.gpus(job.stage, **job.wildcards) for job in due):
+            print(f"  {asking} of them ask for a GPU; here are {gpus()}, without one they run on the CPU")
     reasons = Counter(reason for job in due for reason in job.reasons if not reason.startswith("follows"))
     for reason, count in reasons.most_common():
         print(f"  {count:>5} x {reason}")

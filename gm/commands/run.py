@@ -16,7 +16,7 @@ from pathlib import Path
 from gm import plan
 from gm.commands import forks, status
 from gm.commands.lock import lock
-from gm.commands.options import add_cores
+from gm.commands.options import add_cores, gpus
 from gm.commands.records import jobs, untouched
 
 FINISHED = re.compile(r"^Finished jobid: \d+ \(Rule: (\w+)\)")
@@ -34,14 +34,6 @@ def _die_with_parent(number: int) -> None:
 def _incomplete() -> bool:
     """Whether Snakemake was killed before it could note that a job had ended."""
     return any(path.name != "migrated" for path in Path(".snakemake/incomplete").glob("*"))
-
-
-def gpus(devices: Path = Path("/dev")) -> int:
-    """How many GPUs this process may use, told without torch: those of `CUDA_VISIBLE_DEVICES`, or all of NVIDIA's."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return len(list(devices.glob("nvidia[0-9]*")))
-    return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
 
 
 def _command(options: argparse.Namespace, *extra: str) -> list[str]:

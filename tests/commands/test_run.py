@@ -2,7 +2,7 @@
 
 import pytest
 
-from gm.commands import run
+from gm.commands import options, run
 
 WORDS = """
 Error in rule train:
@@ -28,4 +28,4 @@ def test_gpus_are_counted_as_torch_would_see_them(tmp_path, monkeypatch, visible
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert run.gpus(tmp_path) == count
+    assert options.gpus(tmp_path) == count

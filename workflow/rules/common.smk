@@ -48,9 +48,9 @@ def code(stage):
     return lambda wildcards: PLAN.code(stage, **wildcards)
 
 
-def gpu(wildcards):
-    """The GPUs that a job asks for."""
-    return PLAN.gpus(wildcards.model)
+def gpu(stage):
+    """The number of GPUs that a job asks for."""
+    return lambda wildcards: PLAN.gpus(stage, **wildcards)
 
 
 def handed_in(wildcards):

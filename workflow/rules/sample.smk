@@ -9,7 +9,7 @@ rule sample:
     log:
         f"{RUN}/sample.log",
     resources:
-        gpu=gpu,
+        gpu=gpu("sample"),
     params:
         spec=spec("sample"),
         code=code("sample"),

@@ -10,7 +10,7 @@ rule score:
         f"{RUN}/score.log",
     priority: 20
     resources:
-        gpu=gpu,
+        gpu=gpu("score"),
     params:
         spec=spec("score"),
         code=code("score"),

@@ -10,7 +10,7 @@ rule train:
         f"{RUN}/train.log",
     priority: 50
     resources:
-        gpu=gpu,
+        gpu=gpu("train"),
     params:
         spec=spec("train"),
         code=code("train"),
