@@ -68,6 +68,32 @@ def _disk(folder: Path, stem: str, stage: str) -> float:
     return float(sum(path.stat().st_size for path in inside if path.is_file()))
 
 
+def seconds(forecast: Forecast, jobs: Iterable[Job]) -> float:
+    """Seconds that jobs will take together, one after the other; those of which nothing is known count nothing."""
+    return sum(cost.seconds for job in jobs if (cost := forecast.of(job)[0]) is not None)
+
+
+def pace(root: Path, now: float, window: float = 3600.0) -> float:
+    """How many jobs of a benchmark ran at once, on average, since the first of those that ended of late began.
+
+    On a cluster it is this, not the cores of the machine that asks, which tells how long the rest takes.
+
+    Arguments:
+        root: the benchmark's folder.
+        now: the time, in seconds since the epoch.
+        window: what counts as late, in seconds.
+    """
+    ended = []
+    for path in [*root.glob("*/*.json"), *root.glob("*/ruler/*.json"), *root.glob("*/*/*/*.json")]:
+        try:
+            ended.append((path.stat().st_mtime, float(json.loads(path.read_text(encoding="utf-8"))["seconds"])))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # no record of a job
+    late = [(end, spent) for end, spent in ended if end > now - window]
+    began = min((end - spent for end, spent in late), default=now)
+    return sum(spent for _, spent in late) / (now - began) if began < now else 0.0
+
+
 def told(forecast: Forecast, jobs: Iterable[Job], cores: int | None = None) -> str:
     """What jobs will cost together, in words; empty where nothing is known.
 

@@ -1,6 +1,7 @@
 """gm status: what is done, failed or missing."""
 
 import argparse
+import time
 from pathlib import Path
 
 from gm import io, plan, provenance
@@ -41,15 +42,19 @@ def tell(planned: plan.Plan, *, strict: bool, brief: bool) -> int:
                 runs = [state for (d, m, _), state in found.items() if (d, m) == (dataset, model)]
                 cells.append("".join(MARKS.get(state[0], "x") for state in runs).center(len(dataset)))
             print(model.ljust(width), "  ".join(cells))
-        from gm.commands.forecast import Forecast, told
+        from gm.commands.forecast import Forecast, pace, seconds, told
         from gm.commands.records import jobs
         from gm.commands.view import beats
 
         for name, (step, total) in beats(Path(planned.root)).items():
             print(f"  running: {name}, {step} of {total}")
         due = [job for job in jobs(planned) if job.reasons]
-        if cost := told(Forecast(Path(planned.root).parent), due):
+        forecast = Forecast(Path(planned.root).parent)
+        if cost := told(forecast, due):
             print(f"to do: {len(due)} jobs, {cost}")
+        if due and (rate := pace(Path(planned.root), time.time())):
+            left = seconds(forecast, due) / rate / 60
+            print(f"at the pace of the last hour, {rate:.1f} jobs at once: about {left:.0f} min left")
     ok = sum(state == "ok" for state, _ in found.values())
     for (dataset, model, seed), (state, reason) in found.items():
         if state not in ("ok", "missing"):

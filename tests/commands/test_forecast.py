@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gm import io
-from gm.commands.forecast import Cost, Forecast, told
+from gm.commands.forecast import Cost, Forecast, pace, seconds, told
 from gm.commands.records import Job
 
 
@@ -22,8 +22,8 @@ def job(stage, *place):
 
 @pytest.fixture
 def results(tmp_path):
-    for seed, seconds in enumerate((10.0, 30.0, 20.0)):
-        record(tmp_path / f"old/digits/vae/{seed}/model.json", "train", seconds, memory=100.0 + seed)
+    for seed, spent in enumerate((10.0, 30.0, 20.0)):
+        record(tmp_path / f"old/digits/vae/{seed}/model.json", "train", spent, memory=100.0 + seed)
         (tmp_path / f"old/digits/vae/{seed}/model.safetensors").write_bytes(bytes(1000))
         (tmp_path / f"old/digits/vae/{seed}/history.csv").write_bytes(bytes(500))
     record(tmp_path / "old/digits/vae/3/model.json", "train", 9999.0, status="diverged")
@@ -64,3 +64,25 @@ def test_the_sum_is_told_with_what_it_rests_on(results):
 
 def test_nothing_is_known_of_an_empty_folder(tmp_path):
     assert Forecast(tmp_path / "missing").known == {}
+
+
+def test_the_pace_is_the_mean_number_of_jobs_at_once_of_late(tmp_path):
+    now = 1_000_000.0
+    jobs = {
+        "a/data": (100, 400),
+        "a/ruler/features": (50, 350),
+        "a/vae/0/model": (150, 0),
+        "a/vae/1/model": (900, 9000),
+    }
+    for name, (spent, ago) in jobs.items():
+        record(tmp_path / f"{name}.json", "train", float(spent))
+        os.utime(tmp_path / f"{name}.json", (now - ago, now - ago))
+    (tmp_path / "a/odd.json").write_text("{")
+    assert pace(tmp_path, now) == pytest.approx((100 + 50 + 150) / 500)  # the fourth ended long ago
+    assert pace(tmp_path, now, window=10_000) == pytest.approx(1200 / 9900)
+    assert pace(tmp_path / "missing", now) == pace(tmp_path, now + 1e5) == 0
+
+
+def test_seconds_of_what_is_known(results):
+    due = [job("train", "digits", "vae", 5), job("prepare", "digits"), job("score", "digits", "vae", 0)]
+    assert seconds(Forecast(results), due) == 24
