@@ -3,6 +3,8 @@
 import math
 from functools import partial
 
+from matplotlib.figure import Figure
+
 from gm.figures import augmentation as draw_augmentation
 from gm.figures import captions, style
 from gm.figures import coverage as draw_coverage
@@ -113,9 +115,14 @@ def fidelity(items: panels.Items, dataset: str, sums: checks.Summary) -> Drawn:
         drawn["classes"] = partial(draw_heat.panels, found, "coverage of a class ± 95 % half width", cmap="cividis")
     columns = views_of.goodness(sums, dataset, models)
     if len(columns) > 1:
-        tau, p, n = agreement.matrix(columns)
-        drawn["agreement"] = partial(draw_heat.agreement, list(columns), tau, p, n, agreement.critical(int(n.max())))
+        drawn["agreement"] = partial(_agreement, columns)
     return drawn
+
+
+def _agreement(columns: dict[str, dict[str, float]]) -> Figure:
+    """Computed where it is drawn: the import of scipy.stats takes longer than the figure."""
+    tau, p, n = agreement.matrix(columns)
+    return draw_heat.agreement(list(columns), tau, p, n, agreement.critical(int(n.max())))
 
 
 def privacy(items: panels.Items, dataset: str, sums: checks.Summary) -> Drawn:

@@ -5,6 +5,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from gm import source
+from gm.commands.scheduler import unlimited
 
 settings = workflow.config_settings
 if len(settings.config) > 1 or settings.configfiles:
@@ -23,6 +24,10 @@ CODE = hashlib.sha256(
         if path.suffix in (".py", ".html", ".typ")
     )
 ).hexdigest()[:16]
+
+
+onstart:
+    unlimited(workflow)
 
 
 rule figures:

@@ -5,6 +5,7 @@ from snakemake.exceptions import WorkflowError
 
 from gm import plan
 from gm.commands import lock
+from gm.commands.scheduler import unlimited
 from gm.config import ConfigError
 
 try:
@@ -31,11 +32,7 @@ onstart:
         lock.keep(Path(ROOT).parent)
     except lock.Busy as error:
         raise WorkflowError(str(error)) from None
-    # Snakemake's default limit, 100 new jobs a second, leaves a timer behind for every job that ends, and each wakes the
-    # scheduler once a second from then on: after 2000 jobs that takes a core. A limit that was asked for is kept.
-    limit = workflow.scheduling_settings.max_jobs_per_timespan
-    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
-        workflow.scheduler.job_rate_limiter = None
+    unlimited(workflow)
 
 
 def spec(stage):
