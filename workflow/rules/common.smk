@@ -46,7 +46,9 @@ def code(stage):
 
 
 def gpu(stage):
-    """The number of GPUs that a job asks for."""
+    """The number of GPUs that a job asks for; a plain 0, which costs less, where no contestant wants one."""
+    if not any(PLAN.gpus(stage, model=model) for model in PLAN.models):
+        return 0
     return lambda wildcards: PLAN.gpus(stage, **wildcards)
 
 
