@@ -3,12 +3,14 @@
 import argparse
 import ctypes
 import errno
+import math
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -77,8 +79,15 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Co
             env=os.environ | server.environment,
             preexec_fn=partial(_die_with_parent, signal.SIGKILL),
         )
-        # never SIGTERM: its handler in Snakemake waits for a lock that the same thread may hold, for ever
-        signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
+        asked = math.inf  # when it was asked to stop
+
+        def stop(*_: object) -> None:
+            """Interrupt it; never SIGTERM: its handler waits for a lock that the same thread may hold, for ever."""
+            nonlocal asked
+            asked = time.monotonic()
+            process.send_signal(signal.SIGINT)
+
+        signal.signal(signal.SIGTERM, stop)
         if due:
             view.say(f"{sum(due.values())} jobs to do")
         for line in process.stdout:
@@ -86,7 +95,7 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Co
                 file.write(line.encode())
             except OSError as error:  # a full disk: the jobs that run may end, no other begins
                 if unsaid is None:
-                    process.send_signal(signal.SIGINT)
+                    stop()
                 unsaid = error
             finished, failed = FINISHED.match(line), FAILED_RULE.match(line)
             if finished:
@@ -95,6 +104,8 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Co
                 view.say(f"a job of rule '{failed[1]}' failed; see {words}")
             elif line.startswith("Select jobs") and not options.no_forks:
                 server.start()
+            elif line.startswith("Execute ") and time.monotonic() > asked + 1:
+                stop()  # an interrupt that comes as asyncio ends a task is lost: it goes on to the next job
             elif "Nothing to be done" in line:
                 view.say("nothing to do")
         code = process.wait()

@@ -63,5 +63,6 @@ class Kept(Checkpoint):
             self.last = time.monotonic()
 
     def remove(self) -> None:
-        """Forget the state: the fit has ended."""
+        """Forget the state, and what a writer of it that was killed left behind: the fit has ended."""
+        io.remove_unfinished(self.path)
         self.path.unlink(missing_ok=True)
