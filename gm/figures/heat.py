@@ -75,10 +75,10 @@ def panels(matrices: Sequence[Mapping], label: str, *, cmap: str = "PuOr", middl
         axes.set_ylim(max(len(p["rows"]) for line in lines if panel in line for p in line) - 0.5, -0.5)
         axes.set_xticks(range(len(panel["columns"])), panel["columns"], rotation=40 if narrow else 0,
                         ha="left" if narrow else "center", rotation_mode="anchor")  # fmt: skip
-        axes.set_yticks(range(len(panel["rows"])), [row for row, _ in panel["rows"]])
-        for tick, (_, family) in zip(axes.get_yticklabels(), panel["rows"], strict=True):
+        labels = panel["rows"] if not alike or any(panel is line[0] for line in lines) else []
+        axes.set_yticks(range(len(labels)), [row for row, _ in labels])
+        for tick, (_, family) in zip(axes.get_yticklabels(), labels, strict=True):
             tick.set_color("black" if family == "trivial" else colour(family))
-        axes.tick_params(labelleft=not alike or any(panel is line[0] for line in lines))
         axes.set_title(panel["name"], fontsize=9)
     for axes in grid.flat[len(matrices) :]:
         axes.set_visible(False)

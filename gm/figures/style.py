@@ -15,6 +15,8 @@ from matplotlib.transforms import Bbox
 from PIL.PngImagePlugin import PngInfo
 from pypdfium2 import PdfDocument
 
+from gm.figures.recorder import recorded
+
 # Okabe and Ito, Color Universal Design, 2008: told apart by every common kind of colour vision.
 FAMILY = {"control": "#6b6b6b", "kl": "#0072B2", "maxent": "#D55E00", "vae": "#009E73"}
 FAMILY |= {"annealed": "#0072B2", "tempered": "#D55E00", "chains": "#009E73", "importance": "#E69F00"}
@@ -92,10 +94,12 @@ def canvas(width: float, height: float) -> Figure:
 
 
 def rows(axes, labels: list[str], present: list[str]) -> None:
-    """One row per model from the top down, each label in the colour of its family."""
-    axes.set_yticks(range(len(labels)), labels)
+    """One row per model from the top down, each label in the colour of its family, where a panel shows labels."""
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
+    if not axes.yaxis.get_tick_params()["labelleft"]:
+        return  # ticks that nobody sees would take as long as others
+    axes.set_yticks(range(len(labels)), labels)
     for label, family in zip(axes.get_yticklabels(), present, strict=False):
         label.set_color(colour(family))
 
@@ -126,10 +130,13 @@ def save(figure: Figure, title: str, origin: str) -> dict[str, bytes]:
     """
     # The layout is found once: a figure that still has an engine is drawn twice for every format.
     if figure.axes and (engine := figure.get_layout_engine()) is not None:
+        for axes in figure.axes:
+            pin(axes)
         engine.execute(figure)
         figure.set_layout_engine(None)
         for axes in figure.axes:
             _settle(axes)
+    figure = recorded(figure, DPI)
     svg, pdf, png = BytesIO(), BytesIO(), BytesIO()
     figure.savefig(svg, format="svg", metadata={"Title": title, "Description": origin, "Date": None})
     figure.savefig(pdf, format="pdf", metadata={"Title": title, "Subject": origin, "CreationDate": None})
@@ -141,13 +148,24 @@ def save(figure: Figure, title: str, origin: str) -> dict[str, bytes]:
     return {"svg": svg.getvalue(), "pdf": pdf.getvalue(), "png": png.getvalue()}
 
 
+def pin(axes: Axes) -> None:
+    """Keep the layout from measuring all tick labels again for what cannot move: empty labels, and most titles."""
+    for axis in (axes.xaxis, axes.yaxis):
+        if not axis.label.get_text():
+            axis.set_label_coords(0, 0)
+    axes.spines[:].set_in_layout(False)  # as large as the axes: ticks have no marks
+    axes.yaxis.get_majorticklabels()  # which the text of an offset follows from
+    pushed = axes.xaxis.get_tick_params().get("labeltop") or axes.yaxis.get_major_formatter().get_offset()
+    axes._autotitlepos = bool(pushed)  # should matplotlib rename it, this is merely of no use
+
+
 def _settle(axes: Axes) -> None:
     """Leave axes, title and labels where the layout has put them: each drawing would look for their places again.
 
     The layout's last digits are not the same each time, and clip paths are named by all of them.
     """
     axes.set_position(Bbox(axes.get_position(original=True).get_points().round(9)))
-    axes._autotitlepos = False  # should matplotlib rename it, this is merely of no use
+    axes._autotitlepos = False
     for axis in (axes.xaxis, axes.yaxis):
         place = axis.label.get_transform().transform(axis.label.get_position())
         axis.set_label_coords(*axes.transAxes.inverted().transform(place))

@@ -71,4 +71,18 @@ REPORTED: list[tuple[str, str, str, str, tuple[str, ...]]] = [
         ".tobytes() is not None for image in x]",
         ("tests/figures/test_report.py",),
     ),
+    (
+        "text of an SVG mirrored",
+        "gm/figures/recorder.py",
+        "x, self.height - y, *rest",
+        "x, y, *rest",
+        ("tests/figures/test_style.py",),
+    ),
+    (
+        "titles that no tick label pushes up",
+        "gm/figures/style.py",
+        "axes._autotitlepos = bool(pushed)",
+        "axes._autotitlepos = False",
+        ("tests/figures/test_style.py",),
+    ),
 ]
