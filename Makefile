@@ -11,7 +11,7 @@ CORES ?= $(shell env -u OMP_NUM_THREADS nproc)
 export OMP_NUM_THREADS := 1
 export MPLBACKEND := agg
 
-.PHONY: run verify publish test quick lint doctest test-mutations test-fuzz test-kills clean help
+.PHONY: run verify publish test quick lint doctest test-mutations test-fuzz test-kills test-storage clean help
 
 run: $(VENV)/.ready
 	@$(BIN)/gm run $(GRID) --cores $(CORES)
@@ -49,6 +49,9 @@ test-fuzz: $(VENV)/.ready
 test-kills: $(VENV)/.ready
 	$(BIN)/python tests/robustness/kills.py
 
+test-storage: $(VENV)/s3/.ready
+	$(VENV)/s3/bin/python -m pytest tests/test_object_storage.py
+
 clean:
 	rm -rf results/digits .snakemake
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
@@ -62,6 +65,7 @@ help:
 	@echo "make test-mutations  put named defects into the code, one at a time: a test must notice each"
 	@echo "make test-fuzz     1000 mutated configurations: each is valid, or refused by one error with file and key"
 	@echo "make test-kills    100 kill -9 in the middle of runs: each is resumed, the results are the same bytes"
+	@echo "make test-storage  a grid whose files live in a bucket of a local S3 server"
 	@echo "make lint          ruff, snakefmt, snakemake --lint"
 	@echo "make clean         remove what 'make' made of the default benchmark"
 
@@ -70,4 +74,12 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+# On top of the other environment: the S3 client wants an older release of a library that is pinned there.
+$(VENV)/s3/.ready: $(VENV)/.ready
+	$(BIN)/python -m venv $(VENV)/s3
+	$(BIN)/python -c 'import site; print(f"import site; site.addsitedir({site.getsitepackages()[0]!r})")' \
+	  > "$$($(VENV)/s3/bin/python -c 'import site; print(site.getsitepackages()[0])')/base.pth"
+	$(VENV)/s3/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[s3]'
 	touch $@

@@ -1,6 +1,6 @@
 """A grid whose files live in a bucket of a local S3 server, not in a folder that jobs share.
 
-Needs snakemake-storage-plugin-s3 and moto with Flask, some 100 MB that the test extra does without.
+Needs the extra `s3`, some 100 MB in an environment of their own: `make test-storage`.
 """
 
 import hashlib
