@@ -94,10 +94,15 @@ def contestant(file: Path) -> Model:
             check_call(file, section, spec[section], given)
     spec = _placed(file, spec, reference)
     family = source.attribute(reference, "family") or "control"
-    serves = tuple(source.attribute(reference, "serves") or ())
+    serves = source.attribute(reference, "serves")
+    if serves is None:
+        found = f"{describe(spec['class'])}, whose base classes are neither in its file nor in gm"
+        raise ConfigError(file, "class", found, "a class that descends from gm.model.Model or gm.sampler.Sampler")
     labels, truth = (bool(source.attribute(reference, name)) for name in ("labels", "truth"))
     measure = "log Z" if judges == "targets" else str(source.attribute(reference, "measure") or "density")
-    return Model(file.stem, spec | {"class": reference}, str(family), serves, labels, measure, judges, truth, file)
+    return Model(
+        file.stem, spec | {"class": reference}, str(family), tuple(serves), labels, measure, judges, truth, file
+    )
 
 
 def _placed(file: Path, spec: dict, reference: str) -> dict:

@@ -5,6 +5,7 @@ promise that the same seed gives the same bytes; the artefact is inside.
 """
 
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -52,9 +53,21 @@ def commit() -> str:
     return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
 
 
+@cache
+def processor() -> str:
+    """Its name and widest vector instructions, where the system tells: the last digits of a result depend on them."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    facts = dict(re.findall(r"^(model name|flags)\s*:\s*(.*)$", text, re.MULTILINE))
+    widest = [flag for flag in ("avx512f", "avx2") if flag in facts.get("flags", "").split()]
+    return " ".join([facts.get("model name", platform.processor()), *widest[:1]])
+
+
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries whose numerics a result may depend on."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
+    """The processor, and versions of Python and of the libraries whose numerics a result may depend on."""
+    found = {"python": platform.python_version(), "machine": platform.machine(), "processor": processor()}
     for name in LIBRARIES:
         try:
             found[name] = metadata.version(name)

@@ -280,10 +280,22 @@ def test_diff_says_what_moved_and_why(packed, tmp_path, capsys):
     other = with_manifest(packed, tmp_path / "other.zip", {"summary.csv": text.getvalue().encode()})
     assert diff.main([str(packed), str(other)]) == 1
     assert f"{rows[line]['metric']}: " in (told := capsys.readouterr().out) and "(3)" in told
+    assert "bytes of summary.csv (1 file)" in told
+
+
+def test_diff_compares_conclusions_and_what_means_claim(tmp_path):
+    verdict = {"dataset": "d", "quantity": "logp", "model": "flow", "reference": "copula", "seed": "all"}
+    for side, word in (("old", "wins"), ("new", "loses")):
+        io.write_rows(tmp_path / side / "paired.csv", [*verdict, "verdict"], [verdict | {"verdict": word}])
+    assert diff.conclusions(tmp_path / "old", tmp_path / "new") == ["paired d logp flow copula all: wins -> loses"]
+    row = {"dataset": "d", "model": "m", "metric": "x", "mean": "1.0", "se": "0.3", "se_items": "0.4", "n_ok": "3"}
+    other = row | {"metric": "y"}
+    told = diff.moved([row, other], [row | {"n_ok": "1"}, other | {"mean": "nan"}])
+    assert told == ["d m y: 1 -> nan (nan)", "d m x: the same, but n_ok 3 -> 1"]
 
 
 def test_numbers_are_compared_in_standard_errors():
-    row = {"metric": "a", "value": "1.0", "se": "0.1"}
+    row = {"metric": "a", "value": "1.0", "se": "0.1", "n": "9", "kind": "estimate", "status": "ok"}
     assert compare([row], [row])[0] == 0
     assert compare([row], [row | {"value": "1.2"}])[:2] == (pytest.approx(2**0.5), "a")
     assert compare([row], [])[0] == np.inf and compare([row], [row | {"value": "inf"}])[0] == np.inf

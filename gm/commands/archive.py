@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gm import __version__, archive, io, plan
 from gm.catalogue import find
+from gm.commands import records
 from gm.commands.published import CODE, TABLES, code_of
 from gm.stages.job import module_of
 from gm.stages.results import RECORDS, Tree
@@ -36,6 +37,10 @@ def main(arguments: list[str]) -> int:
     if differing := [key for key, value in planned.overview().items() if spec.get(key) != value]:
         keys = ", ".join(differing)
         print(f"gm archive: the report in {root} is of another grid ({keys}); run it again first", file=sys.stderr)
+        return 2
+    if stale := [job for job in records.jobs(planned) if job.reasons]:
+        why = f"{stale[0].name}: {stale[0].reasons[0]}"
+        print(f"gm archive: {len(stale)} jobs of {options.grid} are to do ({why}); run it again first", file=sys.stderr)
         return 2
     out = options.out or root.with_suffix(".zip")
     extra = configuration(options.grid, planned)

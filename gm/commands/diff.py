@@ -1,9 +1,10 @@
-"""gm diff: which numbers of two archives differ, by how many standard errors, and which code, key or library does."""
+"""gm diff: which numbers and conclusions of two archives differ, and which code, key, library or file does."""
 
 import argparse
 import math
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,18 +29,17 @@ def main(arguments: list[str]) -> int:
             found = [archive.read(path, to) for path, to in zip((options.old, options.new), folders, strict=True)]
             for manifest in found:
                 check_runs(manifest)
-            numbers, causes = (
-                moved(*(io.read_rows(folder / "summary.csv") for folder in folders)),
-                why(*folders, *found),
-            )
+            numbers = moved(*(io.read_rows(folder / "summary.csv") for folder in folders))
+            told, causes = conclusions(*folders), why(*folders, *found)
         except (archive.Refused, OSError, KeyError, ValueError) as error:
             print(f"gm diff: {error}", file=sys.stderr)
             return 2
     _tell("numbers that moved, in standard errors of their difference", numbers, options.most)
+    _tell("conclusions that differ", told, options.most)
     _tell("what else differs", causes, options.most)
-    if not numbers and not causes:
+    if not numbers + told + causes:
         print("no difference")
-    return 1 if numbers or causes else 0
+    return 1 if numbers + told + causes else 0
 
 
 def _tell(what: str, lines: list[str], most: int) -> None:
@@ -73,13 +73,47 @@ def moved(old: Iterable[dict], new: Iterable[dict]) -> list[str]:
             first, second = float(a["mean"]), float(b["mean"])
             distance = abs(first - second) / error if error else math.inf
             told = f"{distance:.3g}" if error else "no error stated"
+            distance = math.inf if math.isnan(distance) else distance
             found.append((distance, f"{name}: {first:.6g} -> {second:.6g} ({told})"))
+        elif changed := [f"{key} {a[key]} -> {b[key]}" for key in a if a[key] != b[key]]:
+            found.append((0.0, f"{name}: the same, but {', '.join(changed)}"))
     return [line for _, line in sorted(found, key=lambda pair: -pair[0])]
+
+
+# What a table concludes, by the columns that name the row: verdicts, ranks, alarms, failures.
+CONCLUSIONS = {
+    "paired": (("dataset", "quantity", "model", "reference", "seed"), "verdict"),
+    "ranks": (("dataset", "quantity", "model"), "rank"),
+    "checks": (("dataset", "subject"), "level"),
+    "status": (("dataset", "model", "seed"), "status"),
+}
+
+
+def conclusions(old: Path, new: Path) -> list[str]:
+    """Rows of the other tables that conclude something else, each `table row: old -> new`."""
+    lines = []
+    for table, (names, column) in CONCLUSIONS.items():
+        sides = [_concluded(folder / f"{table}.csv", names, column) for folder in (old, new)]
+        for place in dict.fromkeys([*sides[0], *sides[1]]):
+            before, after = (", ".join(sorted(side.get(place, ["none"]))) for side in sides)
+            if before != after:
+                lines.append(f"{table} {' '.join(filter(None, place))}: {before or 'none'} -> {after or 'none'}")
+    return lines
+
+
+def _concluded(path: Path, names: tuple[str, ...], column: str) -> dict[tuple[str, ...], list[str]]:
+    found: dict[tuple[str, ...], list[str]] = {}
+    for row in io.read_rows(path) if path.is_file() else []:
+        if column in row:
+            found.setdefault(tuple(row.get(name, "") for name in names), []).append(row[column])
+    return found
 
 
 def why(old: Path, new: Path, before: dict, after: dict) -> list[str]:
     """Libraries, keys and functions that differ, each once, with the number of runs that it concerns."""
     lines = [f"library {line}" for line in differences(before["versions"], after["versions"])]
+    spec = [{key: value for key, value in found["spec"].items() if key != "models"} for found in (before, after)]
+    lines += [f"key {line}" for line in differences(*spec)]
     lines += [f"commit: {before['commit']} -> {after['commit']}"] if before["commit"] != after["commit"] else []
     counts: dict[str, int] = {}
     for path in sorted(old.glob("*/*/*/*.json")):
@@ -91,4 +125,7 @@ def why(old: Path, new: Path, before: dict, after: dict) -> list[str]:
         found += [f"code of {a['stage']} {line}" for line in code_changes(*parts)]
         for line in found:
             counts[line] = counts.get(line, 0) + 1
+    files = Counter(Path(name).name for name in before["files"] | after["files"] if name.endswith((".npz", ".csv"))
+                    and before["files"].get(name) != after["files"].get(name) and name != "cost.csv")  # fmt: skip
+    lines += [f"bytes of {name} ({count} file{'s' * (count > 1)})" for name, count in files.most_common()]
     return lines + [f"{line} ({count} runs)" for line, count in sorted(counts.items(), key=lambda pair: -pair[1])]

@@ -70,7 +70,9 @@ def make(folder: Path, cores: int = 1) -> None:
 
 
 def changed(folder: Path, found: dict) -> list[str]:
-    """Tables and figures of a folder whose bytes are not those that a manifest lists."""
+    """Tables, figures and page of a folder whose bytes are not those that a manifest lists."""
     listed = {name: about["sha256"] for name, about in found["files"].items()}
-    remade = (name for name in listed if name.startswith("figures/") or (name.endswith(".csv") and "/" not in name))
-    return [name for name in sorted(remade) if io.sha256(folder / name) != listed[name]]
+    remade = (
+        n for n in sorted(listed) if n.startswith(("figures/", "report/")) or ("/" not in n and n.endswith(".csv"))
+    )
+    return [name for name in remade if io.sha256(folder / name) != listed[name]]

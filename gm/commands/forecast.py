@@ -95,7 +95,7 @@ def pace(root: Path, now: float, window: float = 3600.0) -> float:
 
 
 def told(forecast: Forecast, jobs: Iterable[Job], cores: int | None = None) -> str:
-    """What jobs will cost together, in words; empty where nothing is known.
+    """What jobs will cost together, in words; empty where nothing is known, and no guess where most were guessed.
 
     Arguments:
         forecast: of their costs.
@@ -106,11 +106,13 @@ def told(forecast: Forecast, jobs: Iterable[Job], cores: int | None = None) -> s
     costs = [cost for cost, _ in found if cost is not None]
     if not costs:
         return ""
+    strange = sum(cost is None or not alike for cost, alike in found)
+    if 2 * strange > len(found):
+        return f"no forecast: {strange} of them are unlike any that was made here"
     cores = cores or available()
     minutes = sum(cost.seconds for cost in costs) / 60
     text = f"about {minutes / cores:.1f} min on {cores} core{'s' * (cores > 1)}" if cores > 1 else ""
     text += f" ({minutes:.1f} on one)" if text else f"about {minutes:.1f} min"
     text += f", {max(cost.memory for cost in costs):.0f} MiB of memory a job at most"
     text += f", {sum(cost.disk for cost in costs) / 2**20:.1f} MiB of disk"
-    strange = sum(cost is None or not alike for cost, alike in found)
     return text + (f"; {strange} of them guessed from other data or models" if strange else "")

@@ -52,8 +52,13 @@ def merge(paths: list[Path], place: Path, out: Path) -> dict:
                 extra[f"config/{path.stem}/{name.removeprefix('config/')}"] = (folder / name).read_bytes()
     record = io.read_json(read[0][1] / "table.json")
     commits = sorted({found["commit"] for found, _, _ in read})
-    io.write_json(whole / "table.json", record | {"spec": spec, "commit": " and ".join(commits)})
+    versions = {name: " and ".join(sorted({found["versions"].get(name, "none") for found, _, _ in read}))
+                for name in sorted({name for found, _, _ in read for name in found["versions"]})}  # fmt: skip
+    record |= {"spec": spec, "commit": " and ".join(commits), "versions": versions}
+    io.write_json(whole / "table.json", record)
     figures.make(whole)
+    made = {"table": io.sha256(whole / "table.csv"), "page": io.sha256(whole / "report/index.html")}
+    io.write_json(whole / "table.json", record | {"outputs": made})
     sources = [{"file": path.name, "sha256": io.sha256(path), "commit": found["commit"]} for found, _, path in read]
     return pack(whole, out, extra, about={"merged": sources})
 

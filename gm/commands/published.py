@@ -2,10 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from scipy.special import ndtr
+from scipy.special import fdtrc, ndtr
 
 from gm import archive, io
 from gm.commands.records import code_changes, differences
@@ -42,26 +42,34 @@ def code_of(root: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def means(rows: Iterable[dict]) -> dict[tuple[str, str, str], Mean]:
-    """By dataset, model and metric: the mean over seeds, its error over them, their number, its error over items."""
-    groups: dict[tuple[str, str, str], list[dict]] = {}
-    for row in rows:
-        if row["status"] == "ok" and row["value"] != "":
-            groups.setdefault((row["dataset"], row["model"], row["metric"]), []).append(row)
-    found = {}
-    for key, group in groups.items():
-        values = [float(row["value"]) for row in group]
-        finite = all(map(math.isfinite, values))
-        mean = math.fsum(values) / len(values) if finite else values[0]
-        items = sum(number(row["se"]) or 0.0 for row in group) / len(group)
-        found[key] = mean, standard_error(values) if finite else 0.0, len(group), items
+def groups(rows: Iterable[dict]) -> dict[tuple[str, str, str], list[dict]]:
+    """Rows of the table by dataset, model and metric, those of one seed beside each other."""
+    found: dict[tuple[str, str, str], list[dict]] = {}
+    for row in sorted(rows, key=lambda row: row["seed"]):
+        found.setdefault((row["dataset"], row["model"], row["metric"]), []).append(row)
     return found
 
 
-def agreement(ours: Mean, theirs: Mean) -> float:
+def claims(row: dict) -> dict[str, object]:
+    """What a row says besides its value and its error, and the value itself where that is no finite number."""
+    value = number(row["value"])
+    loose = value is None or not math.isfinite(value)
+    return {"status": row["status"], "kind": row["kind"], "n": number(row["n"]), "value": str(value) if loose else ""}
+
+
+def mean_of(rows: Sequence[dict]) -> Mean:
+    """The mean over seeds, its error over them, their number, its error over items."""
+    values = [float(row["value"]) for row in rows]
+    items = sum(number(row["se"]) or 0.0 for row in rows) / len(rows)
+    return math.fsum(values) / len(values), standard_error(values), len(values), items
+
+
+def agreement(published: Mean, run: Mean) -> float:
     """P-value of two means being one, as if seeds and items were drawn anew; 1 for equal numbers, 0 without errors.
 
-    Shared seeds and test items make it larger than it need be.
+    The error over items is the published one, whatever the run says of its own. That over seeds is of both, so a run
+    whose seeds are farther apart than published ones may be (`spread`) does not agree either. Shared seeds and test
+    items make the p-value larger than it need be.
 
     Example:
         >>> agreement((1.0, 0.1, 3, 0.0), (1.0, 0.1, 3, 0.0)), agreement((1.0, 0.0, 3, 0.0), (1.1, 0.0, 3, 0.0))
@@ -69,12 +77,44 @@ def agreement(ours: Mean, theirs: Mean) -> float:
         >>> round(agreement((1.0, 0.3, 3, 0.0), (2.0, 0.4, 3, 0.0)), 4)
         0.1161
     """
-    (a, over, n, items), (b, other, m, more) = ours, theirs
-    if a == b or (math.isnan(a) and math.isnan(b)):
+    (a, over, n, items), (b, other, m, _) = published, run
+    if abs(a - b) <= ALIKE * max(abs(a), abs(b)):
         return 1.0
-    if abs(a - b) <= ALIKE * max(abs(a), abs(b)) and math.isfinite(a - b):
+    return p_of(a - b, math.hypot(over, other), n + m - 1, math.sqrt(2) * items)
+
+
+def spread(published: Mean, run: Mean) -> float:
+    """P-value of two variances over as many seeds being one, by Fisher's ratio; 1 where neither moves the number.
+
+    Example:
+        >>> spread((1.0, 0.1, 3, 0.0), (1.0, 0.1, 3, 0.0)), spread((1.0, 0.0, 3, 0.0), (1.0, 0.1, 3, 0.0))
+        (1.0, 0.0)
+        >>> round(spread((1.0, 0.1, 3, 0.0), (1.0, 1.0, 3, 0.0)), 4)
+        0.0198
+    """
+    least, most = sorted((published[1], run[1]))
+    if most <= ALIKE * max(abs(published[0]), abs(run[0])):
         return 1.0
-    return p_of(a - b, math.hypot(over, other), n + m - 1, math.hypot(items, more))
+    free = published[2] - 1
+    return min(1.0, 2 * float(fdtrc(free, free, (most / least) ** 2))) if least else 0.0
+
+
+def judge(ours: Sequence[dict], theirs: Sequence[dict]) -> tuple[float, str]:
+    """P-value of the published rows of a number and a run's, of the same seeds, and what to say where it is small."""
+    for mine, other in zip(ours, theirs, strict=True):
+        said, says = claims(mine), claims(other)
+        if said != says:
+            what = next(key for key in said if said[key] != says[key])
+            return 0.0, f"{what} of seed {mine['seed'] or 'none'}: {mine[what] or 'none'} -> {other[what] or 'none'}"
+    if any(claims(row)["value"] for row in ours):
+        return 1.0, ""
+    a, b = mean_of(ours), mean_of(theirs)
+    apart, wide = agreement(a, b), spread(a, b)
+    if apart <= wide:
+        error = math.hypot(a[1], b[1], math.sqrt(2) * a[3])
+        far = f"{abs(a[0] - b[0]) / error:.3g} standard errors" if error else "no error stated"
+        return apart, f"{a[0]:.6g} -> {b[0]:.6g} ({far})"
+    return wide, f"standard error over seeds {a[1]:.3g} -> {b[1]:.3g}"
 
 
 def compare(old: Path, new: Path) -> tuple[bool, list[str]]:
@@ -83,34 +123,57 @@ def compare(old: Path, new: Path) -> tuple[bool, list[str]]:
     Returns:
         Whether all numbers agree, and what to say: each number that does not, then what else differs.
     """
-    changed = [name for name in TABLES if not (new / name).is_file() or io.sha256(old / name) != io.sha256(new / name)]
-    if not changed:
+    if not (changed := _changed(old, new)):
         return True, [f"{', '.join(TABLES)}: the same bytes"]
-    sides = [means(io.read_rows(folder / "table.csv")) for folder in (old, new)]
-    wrong, gone, moved, other = [], Counter(), 0, 0
+    sides = [groups(io.read_rows(folder / "table.csv")) for folder in (old, new)]
+    wrong, gone, moved = [], Counter(), 0
     for key in sides[0] | sides[1]:
-        a, b = (side.get(key) for side in sides)
-        name = " ".join(key)
-        if a is None or b is None:
-            gone[f"{key[0]} {key[1]}", "this run" if a is None else "what was published"] += 1
-        elif key[2] == "run" and a[2] != b[2]:
-            wrong.append((0.0, f"{name}: {a[2]} -> {b[2]} seeds that ran"))
-        elif (p := agreement(a, b)) < LEAST:
-            error = math.hypot(a[1], b[1], a[3], b[3])
-            far = f"{abs(a[0] - b[0]) / error:.3g} standard errors" if error else "no error stated"
-            wrong.append((p, f"{name}: {a[0]:.6g} -> {b[0]:.6g} ({far})"))
+        ours, theirs = (side.get(key) for side in sides)
+        if ours is None or theirs is None:
+            gone[f"{key[0]} {key[1]}: %s numbers only in {'this run' if ours is None else 'what was published'}"] += 1
+        elif (seeds := _seeds(ours)) != _seeds(theirs):
+            if key[2] == "run":
+                wrong.append((0.0, f"{' '.join(key)}: seeds {seeds} -> {_seeds(theirs)}"))
+            else:
+                gone[f"{key[0]} {key[1]}: %s numbers of other seeds"] += 1
         else:
-            moved += a[0] != b[0]
-            other += a[0] == b[0] and a != b
-    lines = [line for _, line in sorted(wrong)]
-    lines += [f"{place}: {count} numbers only in {side}" for (place, side), count in gone.items()]
-    told = f"{len(sides[0] | sides[1])} numbers: {moved} moved within their errors, {other} have other errors, "
+            p, told = judge(ours, theirs)
+            wrong += [(p, f"{' '.join(key)}: {told}")] if p < LEAST else []
+            moved += p >= LEAST and ours != theirs
+    lines = [line for _, line in sorted(wrong)] + [line % count for line, count in gone.items()]
+    lines += alarms(old, new)
+    told = f"{len(sides[0] | sides[1])} numbers: {moved} moved within their errors, "
     told += f"{len(wrong) + gone.total()} do not agree"
     return not lines, [
         *(f"DOES NOT AGREE: {line}" for line in lines),
         f"not the same bytes: {', '.join(changed)}",
         told,
     ]
+
+
+def equal(old: Path, new: Path) -> bool:
+    """Whether the tables in two folders have the same bytes."""
+    return not _changed(old, new)
+
+
+def _changed(old: Path, new: Path) -> list[str]:
+    return [name for name in TABLES if not (new / name).is_file() or io.sha256(old / name) != io.sha256(new / name)]
+
+
+def _seeds(rows: Iterable[dict]) -> str:
+    return ", ".join(row["seed"] for row in rows)
+
+
+def alarms(old: Path, new: Path) -> list[str]:
+    """Alarms of the controls that one side alone has."""
+    before, after = (_alarms(folder / "checks.csv") for folder in (old, new))
+    lines = [f"{' '.join(key)}: an alarm only in what was published" for key in before - after]
+    return lines + [f"{' '.join(key)}: an alarm only in this run" for key in after - before]
+
+
+def _alarms(path: Path) -> Counter[tuple[str, str]]:
+    rows = io.read_rows(path) if path.is_file() else []
+    return Counter((row["dataset"], row["subject"]) for row in rows if row["level"] == "alarm")
 
 
 def why(old: Path, new: Path) -> list[str]:
