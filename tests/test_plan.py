@@ -40,6 +40,15 @@ def test_every_yaml_binds_to_its_signatures(tmp_path):
     read(tmp_path, models=models, datasets=datasets)
 
 
+def test_a_class_whose_base_is_not_read_is_refused(tmp_path):
+    """It would serve nothing, and be left out of every grid without a word."""
+    (tmp_path / "one.py").write_text("from gm.model import Model\nclass One(Model):\n    family = 'control'\n")
+    (tmp_path / "two.py").write_text("from one import One\nclass Two(One):\n    pass\n")
+    (tmp_path / "two.yaml").write_text("class: two.py:Two\n")
+    with pytest.raises(ConfigError, match=r"two.yaml: class(.|\n)*base classes are neither in its file nor in gm"):
+        read(tmp_path, models=["two.yaml"])
+
+
 def test_slices_hold_only_what_a_job_depends_on(tmp_path):
     one, other = read(tmp_path), read(tmp_path, metrics=["likelihood", "outliers"], models=["vae", "resample"])
     run = {"dataset": "digits", "model": "vae", "seed": "0"}

@@ -124,6 +124,20 @@ def made(tmp_path_factory):
     return folder, done
 
 
+def test_what_is_packed_is_up_to_date_and_verified(made):
+    folder, _ = made
+    assert gm(folder, "archive", "mine/small.yaml", "--out", "fresh.zip").returncode == 0
+    verified = gm(folder, "verify", "fresh.zip", "--cells", "0")
+    assert verified.returncode == 0 and "remade, the same bytes" in verified.stdout, verified.stdout + verified.stderr
+    path = folder / "mine/vae-small.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("steps: 30", "steps: 31"))
+    stale = gm(folder, "archive", "mine/small.yaml", "--out", "stale.zip")
+    path.write_text(text)
+    assert stale.returncode == 2 and "train digits/vae-small/0: key fit.steps: 30 -> 31" in stale.stderr
+    assert not (folder / "stale.zip").exists()
+
+
 def test_one_command_makes_a_report_and_tells_what_failed(made):
     folder, done = made
     assert "report:" in done.stdout
