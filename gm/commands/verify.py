@@ -57,8 +57,11 @@ def main(arguments: list[str]) -> int:
                 print("runs: none in it; 'gm run' its grid and compare yours with --run results/<benchmark>")
             else:
                 steps += [_cell(folder, cell, root) for cell, root in _again(folder, found, Path(name), options)]
-        except (archive.Refused, KeyError) as error:
+        except archive.Refused as error:
             print(f"gm verify: {error}", file=sys.stderr)
+            return 1
+        except (KeyError, TypeError, AttributeError) as error:
+            print(f"gm verify: a record or the configuration is malformed ({error})", file=sys.stderr)
             return 1
     return 0 if all(steps) else 1
 
@@ -88,8 +91,8 @@ def recorded(folder: Path, found: dict) -> bool:
                 wrong += [file] if io.sha256(file) != digest else []
         for stage, name in CHAIN.get(path.name, {}).items():
             before, stated = path.parent / f"{stage}.json", record.get("inputs", {}).get(name)
-            if stated is not None and before.is_file() and io.read_json(before)["outputs"].get(name) != stated:
-                wrong.append(path)
+            made = io.read_json(before).get("outputs", {}) if before.is_file() else {}
+            wrong += [path] if stated is not None and made.get(name, stated) != stated else []
     for file in wrong:
         print(f"DIFFERS: {file.relative_to(folder).as_posix()} is not the one its record names")
     print(f"records: {count} files are the ones that they name" if not wrong else f"records: {len(wrong)} files differ")

@@ -41,6 +41,13 @@ def test_a_file_of_another_making_is_found(how, told, tmp_path, capsys):
     assert f"DIFFERS: {told} is not the one its record names" in capsys.readouterr().out
 
 
+def test_a_record_that_is_none_is_refused(tmp_path, capsys):
+    files = {"table.json": b"[]", "table.csv": b"", "code.json": b"{}"}
+    archive.write(tmp_path / "a.zip", files, {"spec": {}, "versions": {}})
+    assert verify.main([str(tmp_path / "a.zip")]) == 1
+    assert "a record or the configuration is malformed" in capsys.readouterr().err
+
+
 def configure(root, models=("vae", "flow"), seeds=(0, 1), stem="config"):
     resolved = {"datasets": {"d": {}}, "models": {name: {} for name in models}, "grid": {"seeds": list(seeds)}}
     io.write_json(root / stem / "resolved.json", resolved)
