@@ -90,6 +90,14 @@ def made(tmp_path_factory):
     return folder, make(folder)
 
 
+def test_an_archive_of_targets_is_verified(made):
+    folder, _ = made
+    packed = gm(folder, "archive", "mine/few.yaml", "--out", "few.zip")
+    assert packed.returncode == 0, packed.stdout + packed.stderr
+    done = gm(folder, "verify", "few.zip", "--cells", "0")
+    assert done.returncode == 0 and "remade, the same bytes" in done.stdout, done.stdout + done.stderr
+
+
 def test_a_grid_of_targets_makes_a_report_and_tells_what_failed(made):
     folder, done = made
     assert done.returncode == 3, done.stdout + done.stderr

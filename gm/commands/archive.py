@@ -128,7 +128,7 @@ def _samples(tree, cell: tuple, spec: dict) -> bytes | None:
     arrays = tree.arrays(cell, "samples.npz")
     if "x" not in arrays or _secret(tree, cell[0], spec):
         return None
-    return archive.arrays({name: array[:THIN] for name, array in arrays.items()})
+    return archive.arrays({name: array[:THIN] if array.ndim else array for name, array in arrays.items()})
 
 
 def environment() -> dict[str, bytes]:

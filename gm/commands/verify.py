@@ -203,7 +203,7 @@ def _grid(config: Path, benchmark: str, chosen: list) -> Path:
     path = config / f"{benchmark}.yaml"
     grid = io.read_json(config / "resolved.json")["grid"]
     models = list(dict.fromkeys(model for _, model, _ in chosen))
-    grid |= {"datasets": [chosen[0][0]], "models": models, "seeds": [chosen[0][2]]}
+    grid |= {"benchmark": benchmark, "datasets": [chosen[0][0]], "models": models, "seeds": [chosen[0][2]]}
     for key in ("compare", "ladder", "only"):
         grid.pop(key, None)
     io.write_text(path, yaml.safe_dump(grid, sort_keys=False))
