@@ -86,17 +86,21 @@ def agreement(published: Mean, run: Mean) -> float:
 def spread(published: Mean, run: Mean) -> float:
     """P-value of two variances over as many seeds being one, by Fisher's ratio; 1 where neither moves the number.
 
+    To both is added that over items, as published: shares have few values, and three seeds may have the same one.
+
     Example:
         >>> spread((1.0, 0.1, 3, 0.0), (1.0, 0.1, 3, 0.0)), spread((1.0, 0.0, 3, 0.0), (1.0, 0.1, 3, 0.0))
         (1.0, 0.0)
         >>> round(spread((1.0, 0.1, 3, 0.0), (1.0, 1.0, 3, 0.0)), 4)
         0.0198
+        >>> round(spread((0.0, 0.0, 3, 0.006), (0.0013, 0.0013, 3, 0.006)), 2)
+        0.98
     """
-    least, most = sorted((published[1], run[1]))
+    least, most = (math.hypot(over, published[3]) for over in sorted((published[1], run[1])))
     if most <= ALIKE * max(abs(published[0]), abs(run[0])):
         return 1.0
     free = published[2] - 1
-    return min(1.0, 2 * float(fdtrc(free, free, (most / least) ** 2))) if least else 0.0
+    return min(1.0, 2 * float(fdtrc(free, free, (most / least) ** 2))) if least and free else float(least > 0)
 
 
 def judge(ours: Sequence[dict], theirs: Sequence[dict]) -> tuple[float, str]:
