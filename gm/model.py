@@ -239,5 +239,6 @@ def load(path: str | Path) -> Model:
         spec = json.loads(file.metadata()["spec"])
         if "class" not in spec:
             raise ValueError(f"{path} holds no weights: the run failed, or its samples were made elsewhere")
+        # Copied, because a file's tensors begin anywhere in memory, and products of matrices round by where they begin.
         names = file.keys()
-        return restore(build(spec), ((name, file.get_tensor(name)) for name in names))
+        return restore(build(spec), ((name, file.get_tensor(name).clone()) for name in names))

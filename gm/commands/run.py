@@ -104,7 +104,7 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Co
                 view.say(f"a job of rule '{failed[1]}' failed; see {words}")
             elif line.startswith("Select jobs") and not options.no_forks:
                 server.start()
-            elif line.startswith("Execute ") and time.monotonic() > asked + 1:
+            elif line.startswith("Execute ") and time.monotonic() > asked + 0.3:
                 stop()  # an interrupt that comes as asyncio ends a task is lost: it goes on to the next job
             elif "Nothing to be done" in line:
                 view.say("nothing to do")

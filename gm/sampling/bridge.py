@@ -218,7 +218,8 @@ def mbar(V: Tensor, lams: Tensor, alpha: float = 0.05, *, evals: dict[str, int] 
     for _ in range(100):
         flat = p.flatten(0, 2)
         hessian = torch.diag(g + 1) - flat.T @ flat / p[..., 0, 0].numel()
-        inverse = torch.linalg.pinv(hessian, hermitian=True)
+        # H 1 = 0 but for rounding, which a pseudo-inverse may take for an eigenvalue: that direction is filled instead.
+        inverse = torch.linalg.inv_ex(hessian + 1 / len(g)).inverse
         if float(g.abs().max()) < 1e-12:
             break
         move = inverse @ g

@@ -7,6 +7,7 @@ process. It works as root or as a plain user, in a container, without systemd an
 import contextlib
 import getpass
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -93,7 +94,17 @@ class Cluster:
     def tell(self, **settings: str) -> None:
         """Change the node: `state="drain"`, `state="down"`, `state="resume"`."""
         words = [f"{key}={value}" for key, value in settings.items()]
-        subprocess.run(["scontrol", "update", f"nodename={NODE}", *words], env=self.environment, check=True)
+        command = ["scontrol", "update", f"nodename={NODE}", *words]
+        for _ in range(
+            60
+        ):  # "Invalid node state": it is still on its way to the one before, or has come back by itself
+            if not subprocess.run(command, env=self.environment, check=False).returncode:
+                return
+            state = self.ask("scontrol", "show", "node", NODE)
+            if settings["state"] == "resume" and not re.search(r"State=\S*(DOWN|DRAIN)", state):
+                return
+            time.sleep(0.5)
+        raise RuntimeError(f"{' '.join(command)} is refused; {state}")
 
     def running(self) -> list[str]:
         """Numbers of the jobs that run now."""

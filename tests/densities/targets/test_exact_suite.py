@@ -76,10 +76,16 @@ def described(value: object) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize(("make", "name"), CELLS, ids=described)
 def test_the_interval_contains_log_z(make, name):
-    target, estimator, seed = make(), ESTIMATORS[name](alpha=0.001), generator(1)
-    estimator.fit(target, generator=seed, log=lambda step, total: None)
-    (found,) = estimator.log_z(target, groups=1, budget=65536, generator=seed)
-    assert found.lower <= target.log_z <= found.upper
+    """A certified end misses once in 1000 runs. A heuristic one promises nothing: it may miss once, not twice."""
+    for number in (1, 2):
+        target, estimator, seed = make(), ESTIMATORS[name](alpha=0.001), generator(number)
+        estimator.fit(target, generator=seed, log=lambda step, total: None)
+        (found,) = estimator.log_z(target, groups=1, budget=65536, generator=seed)
+        held = found.lower <= target.log_z, target.log_z <= found.upper
+        assert all(holds or kind == "heuristic" for holds, kind in zip(held, found.kinds, strict=True)), found
+        if all(held):
+            break
+    assert all(held), found
     kinds = {"exact": ("certified",) * 2, "gibbs-exact": ("certified",) * 2}
     tempered = ("heuristic",) * 2 if name in ("mbar", "bar", "stones", "ti") else ("certified", "heuristic")
     assert found.kinds == kinds.get(name, tempered)
