@@ -31,6 +31,13 @@ def drawn(*, top: bool = False, scale: float = 1.0, labels: bool = True):
     return figure
 
 
+def laid_out():
+    figure = drawn()
+    figure.get_layout_engine().execute(figure)
+    figure.set_layout_engine(None)
+    return figure
+
+
 def texts(axes) -> list:
     """What a layout moves out of the way of tick labels."""
     return [axes._left_title, *(axis.label for axis in (axes.xaxis, axes.yaxis) if axis.label.get_text())]
@@ -44,20 +51,14 @@ def written(figure, kind: str) -> bytes:
 
 def test_a_recording_has_the_bytes_of_the_figure():
     with style.theme():
-        figures = drawn(), drawn()
-        for figure in figures:
-            figure.get_layout_engine().execute(figure)
-            figure.set_layout_engine(None)
+        figures = laid_out(), laid_out()
         assert written(figures[0], "pdf") == written(recorded(figures[1], style.DPI), "pdf")
 
 
 def test_formats_of_a_recording_agree_with_the_figure():
     """matplotlib measures an SVG's text at a hundred points, a PDF's at its size: hundredths of a point."""
     with style.theme():
-        figures = drawn(), drawn()
-        for figure in figures:
-            figure.get_layout_engine().execute(figure)
-            figure.set_layout_engine(None)
+        figures = laid_out(), laid_out()
         plain, made = written(figures[0], "svg"), written(recorded(figures[1], style.DPI), "svg")
     number = re.compile(rb"-?\d+\.\d+")
     assert number.sub(b"", plain) == number.sub(b"", made)
