@@ -5,6 +5,7 @@ import os
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
     os.environ[_variable] = "1"  # one thread per job: the scheduler supplies the parallelism, sums keep their order
 
+import signal
 import sys
 from importlib import import_module
 
@@ -96,7 +97,12 @@ def local(arguments: list[str]) -> int:
     try:
         if options.verb in STAGES:
             return _stage(options.verb, arguments[1:])
-        return import_module(f"gm.commands.{options.verb}").main(arguments[1:])
+        code = import_module(f"gm.commands.{options.verb}").main(arguments[1:])
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read the words, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except ConfigError as error:
         print(f"gm {options.verb}: configuration error\n{error}", file=sys.stderr)
         return 2

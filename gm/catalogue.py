@@ -133,6 +133,9 @@ def _reference(file: Path, key: str, given: object, example: str, *folders: str)
         choices = [] if ":" in reference else _modules(*folders)
         found = f"{describe(given)}: {error}"
         raise ConfigError(file, key, found, "a class that can be imported", choices) from None
+    if ":" in given and (absent := source.absent(source.split(reference)[1])):
+        found = f"{describe(given)}, whose file imports {', '.join(absent)}: no such package"
+        raise ConfigError(file, key, found, "packages that are installed")
     return reference
 
 

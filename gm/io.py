@@ -72,8 +72,10 @@ def write_arrays(path: str | Path, arrays: Mapping) -> None:
     # Level 1: five times as fast as numpy's own choice on noise, which hardly compresses, and as small.
     with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         for name in sorted(arrays):
-            with file.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(arrays[name]), allow_pickle=False)
+            array = np.asanyarray(arrays[name])
+            # Versions of Python differ in the header of a large member: only an array that needs one gets it.
+            with file.open(f"{name}.npy", "w", force_zip64=array.nbytes > 2**30) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def read_arrays(path: str | Path) -> dict:

@@ -129,6 +129,18 @@ def lineage(reference: str) -> list[tuple[Path, ast.ClassDef]]:
     return line
 
 
+def absent(path: Path) -> list[str]:
+    """Packages that a file imports at its top and that are not installed; one that it tries for is not counted."""
+    found = set()
+    for node in tree(path).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(node.module)
+    packages = sorted({name.partition(".")[0] for name in found})
+    return [name for name in packages if importlib.util.find_spec(name) is None]
+
+
 def _parameters(function: ast.FunctionDef) -> dict[str, Parameter]:
     def text(node: ast.expr | None) -> str | None:
         return None if node is None else ast.unparse(node)

@@ -42,11 +42,21 @@ def test_every_yaml_binds_to_its_signatures(tmp_path):
 
 def test_a_class_whose_base_is_not_read_is_refused(tmp_path):
     """It would serve nothing, and be left out of every grid without a word."""
-    (tmp_path / "one.py").write_text("from gm.model import Model\nclass One(Model):\n    family = 'control'\n")
-    (tmp_path / "two.py").write_text("from one import One\nclass Two(One):\n    pass\n")
+    (tmp_path / "two.py").write_text("from collections import Counter\nclass Two(Counter):\n    pass\n")
     (tmp_path / "two.yaml").write_text("class: two.py:Two\n")
     with pytest.raises(ConfigError, match=r"two.yaml: class(.|\n)*base classes are neither in its file nor in gm"):
         read(tmp_path, models=["two.yaml"])
+
+
+def test_a_class_that_imports_what_is_not_installed_is_refused(tmp_path):
+    tried = "try:\n    import nosuch_fast\nexcept ImportError:\n    nosuch_fast = None\n"
+    code = tried + "from gm.model import Model\nclass One(Model):\n    family = 'control'\n    serves = ('levels',)\n"
+    (tmp_path / "one.py").write_text(code)
+    (tmp_path / "one.yaml").write_text("class: one.py:One\n")
+    read(tmp_path, models=["one.yaml"])
+    (tmp_path / "one.py").write_text("import os.path, nosuch.part\nfrom nosuch2 import thing\n" + code)
+    with pytest.raises(ConfigError, match=r"one.yaml: class(.|\n)*imports nosuch, nosuch2: no such package"):
+        read(tmp_path, models=["one.yaml"])
 
 
 def test_slices_hold_only_what_a_job_depends_on(tmp_path):
