@@ -5,6 +5,7 @@ every member is expected, small enough, free of pickles and has the hash that th
 folder appear under its name.
 """
 
+import csv
 import errno
 import hashlib
 import json
@@ -32,11 +33,29 @@ SUFFIXES = frozenset(
     (".csv", ".json", ".npz", ".svg", ".pdf", ".png", ".html", ".txt", ".yaml", ".md", ".tex", ".safetensors")
 )
 MEMBERS, MEMBER_BYTES, BYTES = 200_000, 2**30, 2**33
+JSON_BYTES, ARRAY_BYTES = 2**26, 2**32  # of one text that is parsed as a whole; of all arrays when unpacked
 NAME = re.compile(r"[A-Za-z0-9_@+=][A-Za-z0-9_.@+=,-]*")
+# What reading files can end with that hold anything.
+MALFORMED = (
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError, csv.Error,
+    FileNotFoundError, NotADirectoryError, IsADirectoryError, *BROKEN,
+)  # fmt: skip
 
 
 class Refused(ValueError):
     """An archive that is not what it should be: which member, what was found and what was expected."""
+
+
+@contextmanager
+def untrusted() -> Iterator[None]:
+    """Around whatever reads what was unpacked: all that can go wrong with it becomes `Refused`."""
+    try:
+        yield
+    except Refused:
+        raise
+    except MALFORMED as error:
+        told = f"{type(error).__name__}: {error}"
+        raise Refused(f"a record, a table or the configuration is malformed ({told})") from error
 
 
 def write(path: Path, files: Mapping[str, Path | bytes], about: Mapping[str, object]) -> dict:
@@ -91,11 +110,17 @@ def read(path: Path, folder: Path) -> dict:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _opened(path) as file, tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacked-") as name:
         found, whole = _manifest(file), Path(name) / "whole"
+        _check_about(found)
         _check_members(file, found)
+        arrays = 0
         for member in file.infolist():
             target = whole.joinpath(*PurePosixPath(member.filename).parts)
             target.parent.mkdir(parents=True, exist_ok=True)
             _unpack(file, member, target, found["files"].get(member.filename))
+            if target.suffix == ".npz" and (arrays := arrays + check_arrays(target, member.filename)) > ARRAY_BYTES:
+                raise Refused(f"more than {ARRAY_BYTES} bytes of arrays in all")
+        if (whole / CRATE).read_bytes() != _text(crate(found)):
+            raise Refused(f"{CRATE} does not describe what the manifest lists")
         os.rename(whole, folder)
     return found
 
@@ -153,7 +178,7 @@ def _manifest(file: zipfile.ZipFile) -> dict:
         member = file.getinfo(MANIFEST)
     except KeyError:
         raise Refused(f"{where} has no {MANIFEST}; expected an archive that 'gm archive' wrote") from None
-    _check_size(MANIFEST, member.file_size, 2**28)
+    _check_size(MANIFEST, member.file_size, JSON_BYTES)
     try:
         found = json.loads(file.read(member))
     except (ValueError, RecursionError) as error:
@@ -171,6 +196,20 @@ def _manifest(file: zipfile.ZipFile) -> dict:
     return found
 
 
+def _check_about(found: Mapping) -> None:
+    """What names a folder later is a plain name: benchmark, datasets, contestants; seeds are whole numbers."""
+    spec = found.get("spec", {})
+    with untrusted():
+        names = [found.get("benchmark", "none"), spec.get("benchmark", "none"), *spec.get("datasets", [])]
+        names += [model["name"] for model in spec.get("models", [])]
+        for dataset, model, seed in spec.get("planned", []):
+            names += [dataset, model, str(int(seed))]
+        if odd := [name for name in names if not NAME.fullmatch(name) or len(name) > 100]:
+            raise Refused(f"{odd[0][:80]!r} in {MANIFEST} is no plain name of a benchmark, dataset or contestant")
+        if odd := [key for key, value in found.get("versions", {}).items() if not isinstance(value, str)]:
+            raise Refused(f"version of {odd[0]!r} in {MANIFEST} is no text")
+
+
 def _check_members(file: zipfile.ZipFile, found: Mapping) -> None:
     """Names, kinds and sizes, before a byte is unpacked."""
     members = file.infolist()
@@ -184,12 +223,16 @@ def _check_members(file: zipfile.ZipFile, found: Mapping) -> None:
     for what, odd in (("in no manifest", set(names) - expected), ("missing", expected - set(names))):
         if odd:
             raise Refused(f"member {min(odd)!r} is {what}; expected the manifest and the members to agree")
+    folders = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
+    if odd := folders & set(names):
+        raise Refused(f"member {min(odd)!r} is a file and a folder")
     for member in members:
         _check_name(member.filename)
         kind = member.external_attr >> 28
         if kind not in (0, 8):  # a link, a device: POSIX file types in the upper bits
             raise Refused(f"member '{member.filename}' is no plain file")
-        _check_size(member.filename, member.file_size)
+        most = JSON_BYTES if member.filename.endswith((".json", ".yaml", ".txt")) else None
+        _check_size(member.filename, member.file_size, most)
         stated = found["files"].get(member.filename, {}).get("bytes", member.file_size)
         if stated != member.file_size:
             raise Refused(f"member '{member.filename}' has {member.file_size} bytes; the manifest says {stated}")
@@ -225,19 +268,17 @@ def _unpack(file: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, stated
         raise Refused(
             f"member '{member.filename}' has sha256 {digest.hexdigest()}; the manifest says {stated['sha256']}"
         )
-    if target.suffix == ".npz":
-        check_arrays(target, member.filename)
 
 
-def check_arrays(path: Path, name: str) -> None:
-    """Refuse an npz with pickles, or whose headers promise other sizes than its members have."""
+def check_arrays(path: Path, name: str) -> int:
+    """Refuse an npz with pickles, or whose headers promise other sizes than its members have; its bytes unpacked."""
     import numpy as np
 
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
         with zipfile.ZipFile(path) as file:
             members = file.infolist()
-            if sum(member.file_size for member in members) > MEMBER_BYTES:
+            if (total := sum(member.file_size for member in members)) > MEMBER_BYTES:
                 raise Refused(f"member '{name}' holds more than {MEMBER_BYTES} bytes of arrays")
             for member in members:
                 with file.open(member) as source:
@@ -253,3 +294,4 @@ def check_arrays(path: Path, name: str) -> None:
         raise
     except (*BROKEN, ValueError, RuntimeError) as error:
         raise Refused(f"member '{name}' is no whole npz file: {error}") from error
+    return total

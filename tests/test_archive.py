@@ -103,12 +103,13 @@ def with_manifest(path, out, files):
     with zipfile.ZipFile(path) as old:
         found = json.loads(old.read(archive.MANIFEST))
         content = {name: old.read(name) for name in found["files"]} | files
-        crate = old.read(archive.CRATE)
     listed = {name: {"sha256": archive.hashlib.sha256(c).hexdigest(), "bytes": len(c)} for name, c in content.items()}
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
         for name, body in content.items():
             new.writestr(name, body)
-        new.writestr(archive.CRATE, crate)
+        new.writestr(
+            archive.CRATE, json.dumps(archive.crate(found | {"files": listed}), indent=1, sort_keys=True) + "\n"
+        )
         new.writestr(archive.MANIFEST, json.dumps(found | {"files": listed}))
     return out
 
@@ -149,6 +150,7 @@ HOSTILE = {
     "an npz that is none": ({"digits/exhibit.npz": b"hello"}, "no whole npz"),
     "an array by another name": ({"digits/exhibit.npz": npz(x=b"hello")}, "npz"),
     "two names but for capitals": ({"Table.csv": b"x"}, "twice"),
+    "a file that is a folder": ({"table.csv/inner.csv": b"x"}, "a file and a folder"),
 }
 
 
@@ -190,6 +192,36 @@ def test_sizes_are_bounded_before_anything_is_unpacked(packed, tmp_path, monkeyp
         with monkeypatch.context() as patch, pytest.raises(archive.Refused, match=reason):
             patch.setattr(archive, name, bound)
             check(zeros)
+
+
+def test_arrays_are_bounded_in_all(packed, tmp_path, monkeypatch):
+    zeros = npz(x=npy(np.zeros(10**6)))
+    bomb = with_manifest(packed, tmp_path / "bomb.zip", {f"digits/flow/0/{name}.npz": zeros for name in "abc"})
+    monkeypatch.setattr(archive, "ARRAY_BYTES", 2 * 10**7)
+    with pytest.raises(archive.Refused, match="of arrays in all"):
+        check(bomb)
+
+
+@pytest.mark.parametrize("about", [
+    {"benchmark": "../up"}, {"benchmark": "/tmp/up"}, {"spec": {"datasets": ["../up"]}},
+    {"spec": {"planned": [["d", "../up", 0]]}}, {"spec": {"planned": [["d", "m", "../0"]]}}, {"spec": []},
+    {"spec": {"models": [{"name": ".."}]}}, {"versions": {"torch": {}}},
+])  # fmt: skip
+def test_names_that_become_folders_are_plain(about, tmp_path):
+    archive.write(tmp_path / "bad.zip", {"table.csv": b""}, about)
+    with pytest.raises(archive.Refused):
+        check(tmp_path / "bad.zip")
+
+
+def test_the_crate_says_what_the_manifest_does(packed, tmp_path):
+    with pytest.raises(archive.Refused, match="does not describe"):
+        check(
+            rewrite(
+                packed,
+                tmp_path / "bad.zip",
+                lambda n, c: c.replace(b"synthetic", b"better") if n == archive.CRATE else c,
+            )
+        )
 
 
 def test_bytes_that_are_not_the_manifests_are_refused(packed, tmp_path):
@@ -234,7 +266,22 @@ def test_a_folder_with_other_files_is_not_replaced(packed, tmp_path):
     (tmp_path / "mine/thesis.txt").write_text("all of it")
     with pytest.raises(FileExistsError, match="other files"):
         figures.redraw(packed, tmp_path / "mine")
+    (tmp_path / "mine/manifest.json").write_text("{}")  # that of a web page
+    with pytest.raises(FileExistsError, match="other files"):
+        figures.redraw(packed, tmp_path / "mine")
     assert (tmp_path / "mine/thesis.txt").read_text() == "all of it"
+
+
+def test_an_earlier_redrawing_is_replaced_unless_something_was_added(packed, tmp_path):
+    with zipfile.ZipFile(packed) as file:
+        listed = json.loads(file.read(archive.MANIFEST))
+    io.write_json(tmp_path / "old/manifest.json", listed)
+    for name in ("table.csv", "figures/auroc/digits.svg", "figures/auroc/.snakemake_timestamp", "paper.pdf",
+                 "tables/a.tex", "digits/flow/0/metrics.csv"):  # fmt: skip
+        io.write_text(tmp_path / "old" / name, "")
+    assert figures.ours(tmp_path / "old") and figures.ours(tmp_path / "new")
+    io.write_text(tmp_path / "old/figures/notes.txt", "mine")
+    assert not figures.ours(tmp_path / "old")
 
 
 @pytest.mark.slow
@@ -264,6 +311,19 @@ def test_contradicting_halves_are_refused(packed, tmp_path):
     with pytest.raises(archive.Refused, match=r"digits/flow/0/metrics\.csv"):
         merge.merge([packed, other], tmp_path / "place", tmp_path / "joint.zip")
     assert not (tmp_path / "joint.zip").exists()
+
+
+def test_runs_of_other_keys_or_code_do_not_share_a_mean(tmp_path):
+    for name, seed, record in (
+        ("one", 0, {"spec": {"class": "A", "fit": {"steps": 1}}}),
+        ("two", 1, {"spec": {"class": "A", "fit": {"steps": 2}}}),
+    ):
+        io.write_json(tmp_path / name / f"d/flow/{seed}/model.json", record)
+    read = [(tmp_path / name, Path(f"{name}.zip")) for name in ("one", "two")]
+    with pytest.raises(archive.Refused, match=r"d/flow/model of two.zip was made otherwise .* fit.steps: 1 -> 2"):
+        merge.same_making(read)
+    io.write_json(tmp_path / "two/d/flow/1/model.json", {"spec": {"class": "A", "fit": {"steps": 1}}})
+    merge.same_making(read)
 
 
 def test_diff_says_what_moved_and_why(packed, tmp_path, capsys):

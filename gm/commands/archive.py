@@ -10,7 +10,7 @@ from pathlib import Path
 from gm import __version__, archive, io, plan
 from gm.catalogue import find
 from gm.commands import records
-from gm.commands.published import CODE, TABLES, code_of
+from gm.commands.published import CODE, TABLES, code_of, versions_of
 from gm.stages.job import module_of
 from gm.stages.results import RECORDS, Tree
 
@@ -63,13 +63,17 @@ def configuration(grid: Path, planned: plan.Plan) -> dict[str, Path | bytes]:
         for entry in planned.grid[kind]:
             file = find(grid, kind, entry)
             files[f"config/{kind}/{file.stem}.yaml"] = file
-    resolved = {
-        "grid": planned.grid,
-        "datasets": planned.datasets,
-        "models": {name: model.spec for name, model in planned.models.items()},
-    }
-    files["config/resolved.json"] = (io.canonical(resolved) + "\n").encode()
+            if kind == "models" and ":" in (reference := planned.models[file.stem].spec.get("class", "")):
+                code = Path(reference.rpartition(":")[0])
+                files[f"config/models/{code.name}.txt"] = code
+    files["config/resolved.json"] = (io.canonical(resolution(planned)) + "\n").encode()
     return files
+
+
+def resolution(planned: plan.Plan) -> dict:
+    """Everything that a plan's files say, with what they name."""
+    models = {name: model.spec for name, model in planned.models.items()}
+    return {"grid": planned.grid, "datasets": planned.datasets, "models": models}
 
 
 def pack(
@@ -95,16 +99,21 @@ def pack(
             *(["model.safetensors"] if weights and not _secret(tree, cell[0], spec) else []),
         )
         files |= {f"{place}/{name}": path for name in names if (path := tree.path(cell, name)).is_file()}
-        if (thin := _samples(tree, cell, spec)) is not None:
+        if (thin := thinned(tree, cell, spec)) is not None:
             files[f"{place}/samples.npz"] = thin
     return archive.write(out, files, _about(root, record) | dict(about or {}))
 
 
 def tables(root: Path, out: Path, extra: Mapping[str, Path | bytes]) -> dict:
-    """Pack the tables of a finished report alone, to compare other runs with; the manifest."""
-    files = dict(extra) | environment() | {name: root / name for name in (*TABLES, "table.json")}
+    """Pack the tables of a finished report alone, to compare other runs with; the manifest.
+
+    In its record stand the versions that any run was made with.
+    """
+    files = dict(extra) | environment() | {name: root / name for name in TABLES}
     files[CODE] = (io.canonical(code_of(root)) + "\n").encode()
-    return archive.write(out, files, _about(root, io.read_json(root / "table.json")))
+    record = io.read_json(root / "table.json") | {"versions": versions_of(root)}
+    files["table.json"] = (io.canonical(record) + "\n").encode()
+    return archive.write(out, files, _about(root, record))
 
 
 def _about(root: Path, record: dict) -> dict:
@@ -129,7 +138,7 @@ def _secret(tree, dataset: str, spec: dict) -> bool:
     return module_of("report", spec) == "gm.stages.report" and tree.confidential(dataset)
 
 
-def _samples(tree, cell: tuple, spec: dict) -> bytes | None:
+def thinned(tree: Tree, cell: tuple, spec: dict) -> bytes | None:
     """The first samples of a run; none of a confidential dataset, of which the exhibit has those that may be shown."""
     arrays = tree.arrays(cell, "samples.npz")
     if "x" not in arrays or _secret(tree, cell[0], spec):

@@ -11,7 +11,6 @@ from pathlib import Path
 from gm import archive, io
 from gm.commands.published import check_runs
 from gm.commands.records import code_changes, differences
-from gm.stages.results import RECORDS
 
 KEY = ("dataset", "model", "metric")
 
@@ -27,11 +26,12 @@ def main(arguments: list[str]) -> int:
         folders = [Path(name) / side for side in ("old", "new")]
         try:
             found = [archive.read(path, to) for path, to in zip((options.old, options.new), folders, strict=True)]
-            for manifest in found:
-                check_runs(manifest)
-            numbers = moved(*(io.read_rows(folder / "summary.csv") for folder in folders))
-            told, causes = conclusions(*folders), why(*folders, *found)
-        except (archive.Refused, OSError, KeyError, ValueError) as error:
+            for manifest, path in zip(found, (options.old, options.new), strict=True):
+                check_runs(manifest, path)
+            with archive.untrusted():
+                numbers = moved(*(io.read_rows(folder / "summary.csv") for folder in folders))
+                told, causes = conclusions(*folders), why(*folders, *found)
+        except (archive.Refused, OSError) as error:
             print(f"gm diff: {error}", file=sys.stderr)
             return 2
     _tell("numbers that moved, in standard errors of their difference", numbers, options.most)
@@ -62,22 +62,24 @@ def moved(old: Iterable[dict], new: Iterable[dict]) -> list[str]:
         ['d m x: 1 -> 2 (1.41)']
     """
     sides = [{tuple(row[key] for key in KEY): row for row in rows} for rows in (old, new)]
-    found = []
+    found, alone = [], Counter()
     for place in sides[0] | sides[1]:
         a, b = (side.get(place) for side in sides)
         name = " ".join(place)
         if a is None or b is None:
-            found.append((math.inf, f"{name}: only in the {'new' if a is None else 'old'} one"))
+            alone[f"{place[0]} {place[1]}: %s numbers only in the {'new' if a is None else 'old'} one"] += 1
         elif a["mean"] != b["mean"]:
             error = math.hypot(*(float(row[key] or 0) for row in (a, b) for key in ("se", "se_items")))
-            first, second = float(a["mean"]), float(b["mean"])
+            first, second = (float(row["mean"] or "nan") for row in (a, b))
             distance = abs(first - second) / error if error else math.inf
             told = f"{distance:.3g}" if error else "no error stated"
             distance = math.inf if math.isnan(distance) else distance
             found.append((distance, f"{name}: {first:.6g} -> {second:.6g} ({told})"))
         elif changed := [f"{key} {a[key]} -> {b[key]}" for key in a if a[key] != b[key]]:
             found.append((0.0, f"{name}: the same, but {', '.join(changed)}"))
-    return [line for _, line in sorted(found, key=lambda pair: -pair[0])]
+    return [line % count for line, count in alone.items()] + [
+        line for _, line in sorted(found, key=lambda pair: -pair[0])
+    ]
 
 
 # What a table concludes, by the columns that name the row: verdicts, ranks, alarms, failures.
@@ -95,7 +97,7 @@ def conclusions(old: Path, new: Path) -> list[str]:
     for table, (names, column) in CONCLUSIONS.items():
         sides = [_concluded(folder / f"{table}.csv", names, column) for folder in (old, new)]
         for place in dict.fromkeys([*sides[0], *sides[1]]):
-            before, after = (", ".join(sorted(side.get(place, ["none"]))) for side in sides)
+            before, after = (", ".join(sorted(side.get(place, ["no such row"]))) for side in sides)
             if before != after:
                 lines.append(f"{table} {' '.join(filter(None, place))}: {before or 'none'} -> {after or 'none'}")
     return lines
@@ -110,22 +112,37 @@ def _concluded(path: Path, names: tuple[str, ...], column: str) -> dict[tuple[st
 
 
 def why(old: Path, new: Path, before: dict, after: dict) -> list[str]:
-    """Libraries, keys and functions that differ, each once, with the number of runs that it concerns."""
+    """Libraries, keys, functions and files that differ, each once, with how many records or files it concerns.
+
+    What a run took, its time and memory, is no difference.
+    """
     lines = [f"library {line}" for line in differences(before["versions"], after["versions"])]
-    spec = [{key: value for key, value in found["spec"].items() if key != "models"} for found in (before, after)]
-    lines += [f"key {line}" for line in differences(*spec)]
-    lines += [f"commit: {before['commit']} -> {after['commit']}"] if before["commit"] != after["commit"] else []
-    counts: dict[str, int] = {}
-    for path in sorted(old.glob("*/*/*/*.json")):
-        if path.stem not in RECORDS or not (new / path.relative_to(old)).is_file():
+    about = [{key: found.get(key) for key in ("spec", "commit", "gm")} for found in (before, after)]
+    lines += [f"key {line.removeprefix('spec.')}" for line in differences(*about) if not line.startswith("spec.models")]
+    lines += [f"model {line}" for line in differences(*({m["name"]: m for m in found["spec"]["models"]}
+                                                        for found in (before, after)))]  # fmt: skip
+    counts: Counter[str] = Counter()
+    for name in sorted(before["files"].keys() & after["files"].keys()):
+        if name.endswith(".json") and not name.startswith("config/"):
+            counts.update(_made(io.read_json(old / name), io.read_json(new / name)))
+    files: Counter[str] = Counter()
+    for name in before["files"].keys() | after["files"].keys():
+        if before["files"].get(name) == after["files"].get(name) or name == "cost.csv":
             continue
-        a, b = io.read_json(path), io.read_json(new / path.relative_to(old))
-        parts = (record.get("code", {}).get("parts", {}) for record in (a, b))
-        found = [f"key of {a['stage']} {line}" for line in differences(a.get("spec", {}), b.get("spec", {}))]
-        found += [f"code of {a['stage']} {line}" for line in code_changes(*parts)]
-        for line in found:
-            counts[line] = counts.get(line, 0) + 1
-    files = Counter(Path(name).name for name in before["files"] | after["files"] if name.endswith((".npz", ".csv"))
-                    and before["files"].get(name) != after["files"].get(name) and name != "cost.csv")  # fmt: skip
-    lines += [f"bytes of {name} ({count} file{'s' * (count > 1)})" for name, count in files.most_common()]
-    return lines + [f"{line} ({count} runs)" for line, count in sorted(counts.items(), key=lambda pair: -pair[1])]
+        if name in before["files"] and name in after["files"]:
+            files[f"bytes of {Path(name).name if name.count('/') > 1 else name}"] += not name.endswith(".json")
+        else:
+            files[f"only in the {'old' if name in before['files'] else 'new'} one: {Path(name).name}"] += 1
+    lines += [f"{line} ({count} record{'s' * (count > 1)})" for line, count in counts.most_common()]
+    return lines + [f"{line} ({count} file{'s' * (count > 1)})" for line, count in files.most_common() if count]
+
+
+def _made(a: dict, b: dict) -> list[str]:
+    """How two records say that a file was made otherwise."""
+    stage = a.get("stage", "report")
+    keys = ("status", "seed", "stage", "device", "inputs", "outputs", "evals", "facts", "versions", "commit")
+    found = [f"key of {stage} {line}" for line in differences(a.get("spec", {}), b.get("spec", {}))]
+    found += [f"code of {stage} {line}"
+              for line in code_changes(*(record.get("code", {}).get("parts", {}) for record in (a, b)))]  # fmt: skip
+    told = [key for key in keys if a.get(key) != b.get(key)]
+    return found + ([f"records of {stage}: {', '.join(told)}"] if told else [])

@@ -12,6 +12,8 @@ from gm.commands.options import add_cores
 from gm.commands.published import check_runs
 from gm.stages.job import module_of
 
+PAPER = ("paper.pdf", "paper.json", "paper.log")
+
 
 def main(arguments: list[str]) -> int:
     """Unpack an archive into a folder, and make its tables, figures and page anew there."""
@@ -33,8 +35,24 @@ def main(arguments: list[str]) -> int:
 
 
 def ours(folder: Path) -> bool:
-    """Whether a folder may be replaced: it holds no file, or what an archive was unpacked to."""
-    return (folder / archive.MANIFEST).is_file() or not any(path.is_file() for path in folder.rglob("*"))
+    """Whether a folder may be replaced: every file in it is of an archive unpacked there, or drawn from one."""
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    try:
+        listed = io.read_json(folder / archive.MANIFEST)["files"] if files else {}
+    except archive.MALFORMED:
+        return False
+    made = {archive.MANIFEST, archive.CRATE, "table.json", *PAPER}
+    return all(
+        path.as_posix() in made or path.as_posix() in listed or _drawn(path) or path.name == ".snakemake_timestamp"
+        for path in files
+    )
+
+
+def _drawn(path: Path) -> bool:
+    """Whether a path in the folder of a report is one of a table, a figure or the page."""
+    place, suffix = path.parts[:-1], path.suffix
+    kinds = {(): (".csv",), ("report",): (".html",), ("tables",): (".csv", ".tex")}
+    return suffix in kinds.get(place, ()) or (place[:1] == ("figures",) and suffix in (".svg", ".pdf", ".png"))
 
 
 def redraw(path: Path, out: Path, cores: int = 1) -> list[str]:
@@ -50,7 +68,7 @@ def redraw(path: Path, out: Path, cores: int = 1) -> list[str]:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".redrawn-") as name:
         folder = Path(name) / "whole"
         found = archive.read(path, folder)
-        check_runs(found)
+        check_runs(found, path)
         make(folder, cores)
         differing = changed(folder, found)
         if out.exists():
@@ -61,18 +79,21 @@ def redraw(path: Path, out: Path, cores: int = 1) -> list[str]:
 
 def make(folder: Path, cores: int = 1) -> None:
     """The report of a folder that holds what an archive holds, under the commit whose numbers they are."""
-    try:
+    for name in drawn(folder):
+        (folder / name).unlink()
+    with archive.untrusted():
         record = io.read_json(folder / "table.json")
         import_module(module_of("report", record["spec"])).make(folder, record["spec"], record["commit"], cores)
-    except (KeyError, TypeError, ValueError, OSError, AttributeError) as error:
-        told = f"{type(error).__name__}: {error}"
-        raise archive.Refused(f"what the report needs is not in the archive, or malformed ({told})") from error
+
+
+def drawn(folder: Path) -> list[str]:
+    """Tables, figures and page in the folder of a report."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in paths if _drawn(path) and path.parts[0] != "tables")
 
 
 def changed(folder: Path, found: dict) -> list[str]:
-    """Tables, figures and page of a folder whose bytes are not those that a manifest lists."""
-    listed = {name: about["sha256"] for name, about in found["files"].items()}
-    remade = (
-        n for n in sorted(listed) if n.startswith(("figures/", "report/")) or ("/" not in n and n.endswith(".csv"))
-    )
-    return [name for name in remade if io.sha256(folder / name) != listed[name]]
+    """Tables, figures and page of a redrawn folder that are not what a manifest lists, missing and further ones too."""
+    listed = {name: about["sha256"] for name, about in found["files"].items() if _drawn(Path(name))}
+    made = {name: io.sha256(folder / name) for name in drawn(folder)}
+    return sorted(name for name in listed | made if listed.get(name) != made.get(name))

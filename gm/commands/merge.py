@@ -6,11 +6,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gm import archive, io
+from gm import archive, io, source
 from gm.commands import figures
 from gm.commands.archive import pack
 from gm.commands.published import check_runs
+from gm.commands.records import code_changes, differences
 from gm.stages import exhibit
+from gm.stages.job import roots_of
 
 ALIKE = ("metrics", "nets", "inception", "budgets", "groups", "draws", "grid")
 
@@ -24,7 +26,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as name:
         try:
             found = merge(options.archives, Path(name), options.out)
-        except (archive.Refused, KeyError, OSError) as error:
+        except (archive.Refused, OSError) as error:
             print(f"gm merge: {error}", file=sys.stderr)
             return 2
     print(f"{options.out}: {len(found['spec']['planned'])} runs from {len(options.archives)} archives")
@@ -37,30 +39,59 @@ def merge(paths: list[Path], place: Path, out: Path) -> dict:
     Raises:
         gm.archive.Refused: one is not what it should be, or two disagree on a dataset, a model, a metric or a run.
     """
+    if not archive.NAME.fullmatch(out.stem):
+        raise archive.Refused(f"--out {out.name}: expected a plain name, which the joint benchmark is to have")
     whole, read, extra = place / "joint", [], {}
     for index, path in enumerate(paths):
         folder = place / str(index)
         read.append((archive.read(path, folder), folder, path))
-        check_runs(read[-1][0])
-    spec = joint([(found["spec"], path) for found, _, path in read], out.stem)
-    for found, folder, path in read:
-        for name in found["files"]:
-            top = name.split("/")[0]
-            if top in spec["datasets"]:
-                _add(folder / name, whole / name, name, path)
-            elif top == "config":
-                extra[f"config/{path.stem}/{name.removeprefix('config/')}"] = (folder / name).read_bytes()
-    record = io.read_json(read[0][1] / "table.json")
-    commits = sorted({found["commit"] for found, _, _ in read})
-    versions = {name: " and ".join(sorted({found["versions"].get(name, "none") for found, _, _ in read}))
-                for name in sorted({name for found, _, _ in read for name in found["versions"]})}  # fmt: skip
-    record |= {"spec": spec, "commit": " and ".join(commits), "versions": versions}
-    io.write_json(whole / "table.json", record)
+        check_runs(read[-1][0], path)
+    with archive.untrusted():
+        spec = joint([(found["spec"], path) for found, _, path in read], out.stem)
+        same_making([(folder, path) for _, folder, path in read])
+        for index, (found, folder, path) in enumerate(read):
+            for name in found["files"]:
+                top = name.split("/")[0]
+                if top in spec["datasets"]:
+                    _add(folder / name, whole / name, name, path)
+                elif top == "config":
+                    inner = name.removeprefix("config/")
+                    extra[f"config/{index}-{path.stem}/{inner}"] = (folder / name).read_bytes()
+        record = io.read_json(read[0][1] / "table.json")
+        commits = sorted({found["commit"] for found, _, _ in read})
+        versions = {name: " and ".join(sorted({found["versions"].get(name, "none") for found, _, _ in read}))
+                    for name in sorted({name for found, _, _ in read for name in found["versions"]})}  # fmt: skip
+        prints = source.fingerprint(*roots_of("report", spec))
+        record |= {"spec": spec, "commit": " and ".join(commits), "versions": versions}
+        record["code"] = {"digest": source.digest(prints), "parts": prints}
+        io.write_json(whole / "table.json", record)
     figures.make(whole)
     made = {"table": io.sha256(whole / "table.csv"), "page": io.sha256(whole / "report/index.html")}
     io.write_json(whole / "table.json", record | {"outputs": made})
     sources = [{"file": path.name, "sha256": io.sha256(path), "commit": found["commit"]} for found, _, path in read]
     return pack(whole, out, extra, about={"merged": sources})
+
+
+def same_making(read: list[tuple[Path, Path]]) -> None:
+    """Refuse archives whose runs of one contestant on one dataset are of other keys or other code: they share a mean.
+
+    Raises:
+        gm.archive.Refused: naming the stage and what differs.
+    """
+    first: dict[tuple[str, str, str], tuple[Path, dict]] = {}
+    for folder, path in read:
+        for file in sorted(folder.glob("*/*/*/*.json")):
+            record, place = io.read_json(file), (*file.relative_to(folder).parts[:2], file.stem)
+            if record.get("status", "ok") != "ok" or "external" in record.get("spec", {}):
+                continue
+            origin, before = first.setdefault(place, (path, record))
+            if origin == path:
+                continue
+            odd = [f"key {line}" for line in differences(before.get("spec", {}), record.get("spec", {}))]
+            parts = (one.get("code", {}).get("parts", {}) for one in (before, record))
+            odd += [f"code {line}" for line in code_changes(*parts)]
+            if odd:
+                raise archive.Refused(f"{'/'.join(place)} of {path} was made otherwise than in {origin}: {odd[0]}")
 
 
 def joint(specs: list[tuple[dict, Path]], name: str) -> dict:
@@ -111,7 +142,7 @@ def _add(source: Path, target: Path, name: str, path: Path) -> None:
         return
     if source.suffix == ".json":
         old, new = io.read_json(target), io.read_json(source)
-        for key in ("status", "spec", "outputs"):
+        for key in ("status", "spec", "seed", "stage", "inputs", "outputs"):
             if old.get(key) != new.get(key):
                 raise archive.Refused(f"{name} of {path} and of an archive before it differ in '{key}'")
         if old.get("code", {}).get("digest") != new.get("code", {}).get("digest"):

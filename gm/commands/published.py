@@ -16,30 +16,52 @@ TABLES = ("table.csv", "checks.csv", "status.csv")
 CODE = "code.json"
 ERRORS = 4.0  # standard errors within which a number agrees that is not the same
 ALIKE = 1e-6  # relative, for numbers without an error
+RATIO = 4.0  # of two errors over items of one number
 LEAST = 2 * float(ndtr(-ERRORS))
+RARE = 0.05
 
 Mean = tuple[float, float, int, float]
 
 
-def check_runs(found: Mapping) -> None:
+def check_runs(found: Mapping, path: Path) -> None:
     """Refuse an archive of tables alone, by its manifest.
 
     Raises:
         gm.archive.Refused: it holds no runs.
     """
     if CODE in found["files"]:
-        raise archive.Refused("this archive holds tables alone (gm archive --tables); expected one with its runs")
+        told = "compare it with a run by 'gm verify --run'"
+        raise archive.Refused(f"{path} holds tables alone (gm archive --tables); expected one with its runs, or {told}")
 
 
 def code_of(root: Path) -> dict[str, dict[str, str]]:
-    """Every function behind the tables in a folder, by module, with the digest that the records state."""
+    """Every function behind the tables in a folder, by module, with the digest that the records state, or those."""
     if (root / CODE).is_file():
         return io.read_json(root / CODE)
-    found: dict[str, dict[str, str]] = {}
-    for path in [*sorted(root.glob("*/**/*.json")), root / "table.json"]:
-        for module, parts in io.read_json(path).get("code", {}).get("parts", {}).items():
-            found.setdefault(module, {}).update(parts)
-    return found
+    found: dict[str, dict[str, set[str]]] = {}
+    for record in _records(root):
+        for module, parts in record.get("code", {}).get("parts", {}).items():
+            for part, digest in parts.items():
+                found.setdefault(module, {}).setdefault(part, set()).add(digest)
+    return {module: {part: _all(told) for part, told in parts.items()} for module, parts in found.items()}
+
+
+def versions_of(root: Path) -> dict[str, str]:
+    """Every library that a record in a folder states, with its version, or those."""
+    found: dict[str, set[str]] = {}
+    for record in _records(root):
+        for name, version in record.get("versions", {}).items():
+            found.setdefault(name, set()).add(version)
+    return {name: _all(told) for name, told in found.items()}
+
+
+def _records(root: Path) -> list[dict]:
+    paths = [*sorted(root.glob("*/**/*.json")), root / "table.json"]
+    return [io.read_json(path) for path in paths if path.relative_to(root).parts[0] != "config"]
+
+
+def _all(told: Iterable[str]) -> str:
+    return " and ".join(sorted({one for some in told for one in some.split(" and ")}))
 
 
 def groups(rows: Iterable[dict]) -> dict[tuple[str, str, str], list[dict]]:
@@ -103,6 +125,25 @@ def spread(published: Mean, run: Mean) -> float:
     return min(1.0, 2 * float(fdtrc(free, free, (most / least) ** 2))) if least and free else float(least > 0)
 
 
+def alike(ours: Sequence[dict], theirs: Sequence[dict]) -> bool:
+    """Whether two sides state errors over items for the same rows, of one size: within `RATIO` of the other's range.
+
+    An error of 0 belongs to a share that nothing or everything has; it counts where the values are the same.
+
+    Example:
+        >>> alike([{"value": "1", "se": "0.1"}], [{"value": "2", "se": "0.3"}])
+        True
+        >>> alike([{"value": "1", "se": "0.1"}], [{"value": "1", "se": "100"}])
+        False
+    """
+    pairs = [(number(mine["se"]), number(other["se"]), mine["value"] == other["value"])
+             for mine, other in zip(ours, theirs, strict=True)]  # fmt: skip
+    if any((a is None) != (b is None) or (same and (not a) != (not b)) for a, b, same in pairs):
+        return False
+    first, second = ([pair[at] for pair in pairs if pair[0] and pair[1]] for at in (0, 1))
+    return not first or (max(second) <= RATIO * max(first) and min(second) >= min(first) / RATIO)
+
+
 def judge(ours: Sequence[dict], theirs: Sequence[dict]) -> tuple[float, str]:
     """P-value of the published rows of a number and a run's, of the same seeds, and what to say where it is small."""
     for mine, other in zip(ours, theirs, strict=True):
@@ -114,6 +155,9 @@ def judge(ours: Sequence[dict], theirs: Sequence[dict]) -> tuple[float, str]:
         return 1.0, ""
     a, b = mean_of(ours), mean_of(theirs)
     apart, wide = agreement(a, b), spread(a, b)
+    if min(apart, wide) >= LEAST and not alike(ours, theirs):
+        stated = [", ".join(row["se"] or "none" for row in rows) for rows in (ours, theirs)]
+        return 0.0, f"standard errors over items {stated[0]} -> {stated[1]}"
     if apart <= wide:
         error = math.hypot(a[1], b[1], math.sqrt(2) * a[3])
         far = f"{abs(a[0] - b[0]) / error:.3g} standard errors" if error else "no error stated"
@@ -130,7 +174,7 @@ def compare(old: Path, new: Path) -> tuple[bool, list[str]]:
     if not (changed := _changed(old, new)):
         return True, [f"{', '.join(TABLES)}: the same bytes"]
     sides = [groups(io.read_rows(folder / "table.csv")) for folder in (old, new)]
-    wrong, gone, moved = [], Counter(), 0
+    wrong, gone, moved, rare = [], Counter(), 0, 0
     for key in sides[0] | sides[1]:
         ours, theirs = (side.get(key) for side in sides)
         if ours is None or theirs is None:
@@ -144,10 +188,12 @@ def compare(old: Path, new: Path) -> tuple[bool, list[str]]:
             p, told = judge(ours, theirs)
             wrong += [(p, f"{' '.join(key)}: {told}")] if p < LEAST else []
             moved += p >= LEAST and ours != theirs
+            rare += LEAST <= p < RARE
     lines = [line for _, line in sorted(wrong)] + [line % count for line, count in gone.items()]
     lines += alarms(old, new)
     told = f"{len(sides[0] | sides[1])} numbers: {moved} moved within their errors, "
-    told += f"{len(wrong) + gone.total()} do not agree"
+    told += f"{len(wrong) + gone.total()} do not agree; {rare} have p < {RARE}"
+    told += f" ({rare / moved:.1%} of those that moved: {RARE:.0%} or less were to be expected)" if moved else ""
     return not lines, [
         *(f"DOES NOT AGREE: {line}" for line in lines),
         f"not the same bytes: {', '.join(changed)}",
@@ -184,5 +230,5 @@ def why(old: Path, new: Path) -> list[str]:
     """What differs between two folders besides numbers: keys of the grid, code and libraries."""
     before, after = (io.read_json(folder / "table.json") for folder in (old, new))
     lines = [f"key {line}" for line in differences(before["spec"], after["spec"])]
-    lines += [f"library {line}" for line in differences(before["versions"], after["versions"])]
+    lines += [f"library {line}" for line in differences(*map(versions_of, (old, new)))]
     return lines + [f"code {line}" for line in code_changes(code_of(old), code_of(new))]

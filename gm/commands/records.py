@@ -32,15 +32,32 @@ class Job:
 
 
 def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
-    """Keys whose values differ, `key: old -> new`."""
+    """Keys whose values differ, `key: old -> new`; of a list, the items that came and went.
+
+    Example:
+        >>> differences({"seeds": [0, 1], "n": 3}, {"seeds": [1, 2], "n": 4})
+        ['n: 3 -> 4', 'seeds: +2 -0']
+    """
     lines = []
     for key in sorted(set(old) | set(new)):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             lines += differences(before, after, f"{prefix}{key}.")
+        elif isinstance(before, list) and isinstance(after, list) and (moved := _items(before, after)):
+            lines.append(f"{prefix}{key}: {moved}")
         elif before != after:
             lines.append(f"{prefix}{key}: {_short(before)} -> {_short(after)}")
     return lines
+
+
+def _items(old: list, new: list) -> str:
+    """Items of one list alone, those with a name by it; nothing where the order differs or more than a line would."""
+    sides = [{io.canonical(item): item for item in items} for items in (old, new)]
+    alone = [[item for key, item in side.items() if key not in other] for side, other in (sides, sides[::-1])]
+    names = [[_short(item["name"] if isinstance(item, dict) and "name" in item else item).strip('"') for item in items]
+             for items in alone]  # fmt: skip
+    told = " ".join([*(f"+{name}" for name in names[1]), *(f"-{name}" for name in names[0])])
+    return told if len(told) <= 120 else ""
 
 
 def _short(value: object) -> str:

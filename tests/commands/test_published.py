@@ -67,6 +67,7 @@ def altered(path, out, *, honest):
     if honest:
         found["files"]["table.csv"]["sha256"] = archive.hashlib.sha256(content["table.csv"]).hexdigest()
         content[archive.MANIFEST] = json.dumps(found).encode()
+        content[archive.CRATE] = (json.dumps(archive.crate(found), indent=1, sort_keys=True) + "\n").encode()
     with zipfile.ZipFile(out, "w") as file:
         for name, body in content.items():
             file.writestr(name, body)

@@ -1,10 +1,14 @@
 """An archive whose hashes agree may still not be what it says: records, configuration and a run made again tell."""
 
+import argparse
+import json
 import math
 
+import numpy as np
 import pytest
 
-from gm import archive, io
+from gm import archive, io, plan
+from gm.commands import archive as packing
 from gm.commands import verify
 
 ROW = {"metric": "a", "value": "1.0", "se": "0.1", "n": "9", "kind": "certified", "status": "ok"}
@@ -25,7 +29,11 @@ def folder(root, *, scores="scores", drawn="samples", judged="samples"):
     }
     for name, record in records.items():
         io.write_json(place / f"{name}.json", record)
-    return {"files": dict.fromkeys(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())}
+    io.write_json(root / "table.json", {"spec": {"benchmark": "b"}})
+    return {
+        "benchmark": "b",
+        "files": dict.fromkeys(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()),
+    }
 
 
 def test_files_are_those_that_records_name(tmp_path, capsys):
@@ -45,37 +53,116 @@ def test_a_record_that_is_none_is_refused(tmp_path, capsys):
     files = {"table.json": b"[]", "table.csv": b"", "code.json": b"{}"}
     archive.write(tmp_path / "a.zip", files, {"spec": {}, "versions": {}})
     assert verify.main([str(tmp_path / "a.zip")]) == 1
-    assert "a record or the configuration is malformed" in capsys.readouterr().err
+    assert "a table or the configuration is malformed" in capsys.readouterr().err
 
 
-def configure(root, models=("vae", "flow"), seeds=(0, 1), stem="config"):
-    resolved = {"datasets": {"d": {}}, "models": {name: {} for name in models}, "grid": {"seeds": list(seeds)}}
-    io.write_json(root / stem / "resolved.json", resolved)
+def test_tables_alone_hold_nothing_else(tmp_path, capsys):
+    """Else a file of code would have nothing made anew."""
+    files = {"table.json": b"{}", "code.json": b"{}", "d/vae/0/model.json": b"{}"}
+    archive.write(tmp_path / "a.zip", files, {"spec": {}, "versions": {}})
+    assert verify.main([str(tmp_path / "a.zip")]) == 1
+    assert "'d/vae/0/model.json' beside code.json; expected tables alone" in capsys.readouterr().err
 
 
-SPEC = {"planned": [["d", model, seed] for model in ("vae", "flow") for seed in (0, 1)], "skipped": []}
+GRID = """benchmark: mine
+datasets: [digits]
+models: [MODELS]
+seeds: [0, 1]
+metrics: [frechet]
+nets: [pca]
+"""
+
+
+def configure(root, models="gaussian, independent", stem="config"):
+    """The configuration that an archive of a grid holds, and what its report knows of it."""
+    io.write_text(root / "grid/mine.yaml", GRID.replace("MODELS", models))
+    planned = plan.read(root / "grid/mine.yaml")
+    for name, source in packing.configuration(root / "grid/mine.yaml", planned).items():
+        text = source.decode() if isinstance(source, bytes) else source.read_text()
+        io.write_text(root / name.replace("config", stem, 1), text)
+    return json.loads(io.canonical(planned.overview()))
 
 
 def test_what_is_planned_is_what_is_configured(tmp_path):
-    configure(tmp_path)
-    assert verify.configured(tmp_path, SPEC) == (tmp_path / "config", SPEC["planned"])
+    spec = configure(tmp_path)
+    (found,) = verify.configurations(tmp_path, spec)
+    assert [list(cell) for cell in found.cells] == spec["planned"] and len(found.cells) == 4 and not found.own
 
 
 def test_an_archive_joined_of_two_has_two_configurations(tmp_path):
-    configure(tmp_path, models=["vae"], stem="config/one")
-    configure(tmp_path, models=["flow"], stem="config/two")
-    assert verify.configured(tmp_path, SPEC) == (tmp_path / "config/one", SPEC["planned"][:2])
+    parts = [configure(tmp_path, model, f"config/{model}") for model in ("gaussian", "independent")]
+    spec = {"planned": parts[0]["planned"] + parts[1]["planned"]}
+    assert [len(one.cells) for one in verify.configurations(tmp_path, spec)] == [2, 2]
 
 
-@pytest.mark.parametrize(("how", "told"), [
-    ({"models": ["vae"]}, "2 planned runs are in no configuration"),
-    ({"seeds": [0, 1, 2]}, "the configuration has 2, of which no run is planned"),
-    ({"models": ["vae", "flow", "ebm"]}, "the configuration has 'ebm'"),
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(("change", "told"), [
+    (lambda root, spec: spec["planned"].pop(), "1 runs are configured and not planned, such as digits/independent/1"),
+    (lambda root, spec: spec["planned"].append(["digits", "vae", 0]), "1 runs are planned and in no configuration"),
+    (lambda root, spec: spec.update(metrics=["kernel"]), "not what the configuration asks for: metrics: \\+frechet"),
+    (lambda root, spec: edit(root / "config/models/gaussian.yaml", "class", "fit: {}\nclass"), "not what resolved"),
+    (lambda root, spec: edit(root / "config/resolved.json", '"seeds":[0,1]', '"seeds":[0,1,2]'), "configured and not"),
+    (lambda root, spec: edit(root / "config/resolved.json", '"benchmark":"mine"', '"benchmark":"../mine"'), "no name"),
+    (lambda root, spec: io.write_json(root / "digits/gaussian/0/model.json", {"spec": {"class": "x"}}),
+     "digits/gaussian/0/model.json is of another configuration: class"),
 ])  # fmt: skip
-def test_a_plan_that_is_not_the_configurations_is_refused(how, told, tmp_path):
-    configure(tmp_path, **how)
+def test_a_plan_that_is_not_the_configurations_is_refused(change, told, tmp_path):
+    spec = configure(tmp_path)
+    change(tmp_path, spec)
     with pytest.raises(archive.Refused, match=told):
-        verify.configured(tmp_path, SPEC)
+        verify.configurations(tmp_path, spec)
+    assert not (tmp_path / "mine.yaml").exists() and not list(tmp_path.parent.glob("mine.yaml"))
+
+
+MINE = "from pathlib import Path\nfrom gm.models.copula import Copula\nPath('ran').touch()\n"
+
+
+def test_a_class_that_an_archive_names_is_not_run(tmp_path, monkeypatch, capsys):
+    """Its code travels to be read; other runs are still made again, or none."""
+    monkeypatch.chdir(tmp_path)
+    io.write_text(tmp_path / "grid/mine.py", MINE + "class Mine(Copula):\n    pass\n")
+    io.write_text(tmp_path / "grid/own.yaml", "class: mine.py:Mine\n")
+    spec = configure(tmp_path, "own.yaml")
+    assert (tmp_path / "config/models/mine.py.txt").read_text().startswith("from pathlib")
+    options = argparse.Namespace(seed=0, trust=False, minutes=2.0, cells=2, cores=1)
+    assert list(verify._again(tmp_path, {"spec": spec}, tmp_path, options)) == []
+    assert "own leads to grid/mine.py:Mine" in capsys.readouterr().out and not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("spec", "leads"), [
+    ({"class": "gm.models.vae.VAE", "fit": {"steps": 3}}, ""),
+    ({"source": "gm.data.digits.load", "outliers": {"a": {"dataset": {"path": "/etc"}}}}, "/etc"),
+    ({"sources": [{"url": "http://10.0.0.1"}], "files": {}}, "http://10.0.0.1"),
+    ({"external": {"samples": "x"}}, "{'samples': 'x'}"),
+    ({"inception": {"file": "net.pt"}}, "net.pt"), ({"target": "t.py:T"}, "t.py:T"),
+])  # fmt: skip
+def test_what_leads_out_of_an_archive(spec, leads):
+    assert verify.outside(spec) == leads
+
+
+def test_sources_of_the_repository_lead_nowhere():
+    found = plan.read(plan.REPOSITORY / "config/fashion.yaml")
+    assert not any(map(verify.outside, found.datasets.values()))
+
+
+def test_runs_that_take_longer_are_chosen_more_often():
+    minutes = {("d", "control", 0): 0.0, ("d", "vae", 0): 1.0, ("d", "flow", 0): 1.0, ("d", "ebm", 0): 9.0}
+    chosen = [verify.choose(minutes, 2.0, 1, seed) for seed in range(200)]
+    assert {cell[1] for (cell,) in chosen} == {"vae", "flow"}
+
+
+def test_a_fit_that_ends_as_another_seed_would_agrees_elsewhere():
+    seeds = [[ROW | {"value": value, "se": "0.01"}] for value in ("1.0", "1.5", "2.0")]
+    new = [ROW | {"value": "1.6", "se": "0.01"}]
+    assert verify.compare(seeds[0], new)[0] > verify.ERRORS and verify.beyond(seeds[0], new, seeds) == []
+    assert verify.beyond(seeds[0], [new[0] | {"value": "9000"}], seeds) == ["a"]
+    assert verify.beyond(seeds[0], [new[0] | {"kind": "exact"}], seeds) == ["a"]
+    assert verify.beyond(seeds[0], [new[0] | {"se": "5"}], seeds) == ["a"]
 
 
 @pytest.mark.parametrize("old", [
@@ -84,6 +171,17 @@ def test_a_plan_that_is_not_the_configurations_is_refused(how, told, tmp_path):
 ])  # fmt: skip
 def test_a_run_made_again_is_not_excused_by_what_the_archive_says(old):
     assert verify.compare(old, [ROW])[0] > verify.ERRORS
+
+
+def test_scores_that_are_not_those_of_a_run_made_again_are_found():
+    scores = np.random.default_rng(0).normal(size=(3, 250))
+    new = dict(zip(("lower_test", "upper_test", "nll"), scores, strict=True))
+    assert verify.shifted(new | {"nll": new["nll"] + 0.01}, new) == []
+    assert verify.shifted(new | {"nll": new["nll"] + 1.0, "lower_test": new["lower_test"][1:]}, new) == [
+        "lower_test",
+        "nll",
+    ]
+    assert verify.shifted(new | {"nll": np.where(new["nll"] > 2, np.inf, new["nll"])}, new) == ["nll"]
 
 
 def test_numbers_without_a_value_agree_with_themselves():

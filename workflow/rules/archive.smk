@@ -21,7 +21,7 @@ CODE = hashlib.sha256(
     b"".join(
         path.read_bytes()
         for path in sorted(source.PACKAGE.rglob("*"))
-        if path.suffix in (".py", ".html", ".typ")
+        if path.suffix in (".py", ".html", ".css", ".typ")
     )
 ).hexdigest()[:16]
 
