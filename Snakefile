@@ -44,3 +44,4 @@ rule all:
     input:
         f"{ROOT}/report/index.html",
         f"{ROOT}/table.csv",
+        missing,

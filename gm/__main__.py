@@ -109,6 +109,9 @@ def local(arguments: list[str]) -> int:
     except Busy as error:
         print(f"gm {options.verb}: {error}", file=sys.stderr)
         return 4
+    except io.Damaged as error:
+        print(f"gm {options.verb}: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         if options.verb in STAGES and error.errno not in io.UNWRITABLE:
             raise

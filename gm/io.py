@@ -7,12 +7,27 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 # No space, no more quota, a file too large, a folder that is read-only or another's.
 UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+class Damaged(ValueError):
+    """A file that is not as it was written: its path, and what is wrong with it."""
+
+
+@contextmanager
+def _whole(path: str | Path) -> Iterator[None]:
+    """Around the reading of a file: what its bytes do wrong is told with its name."""
+    try:
+        yield
+    except (ValueError, RecursionError, EOFError, KeyError, zlib.error, zipfile.BadZipFile, csv.Error) as error:
+        told = f"{type(error).__name__}: {error}"
+        raise Damaged(f"{path} is damaged ({told}); delete it, and run again to have it made anew") from error
 
 
 @contextmanager
@@ -58,8 +73,13 @@ def write_json(path: str | Path, content: object) -> None:
 
 
 def read_json(path: str | Path) -> dict:
-    """Read JSON."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read JSON.
+
+    Raises:
+        Damaged: it is none.
+    """
+    with _whole(path):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def write_arrays(path: str | Path, arrays: Mapping) -> None:
@@ -79,10 +99,14 @@ def write_arrays(path: str | Path, arrays: Mapping) -> None:
 
 
 def read_arrays(path: str | Path) -> dict:
-    """Read every array of a `.npz`; pickles are refused."""
+    """Read every array of a `.npz`; pickles are refused.
+
+    Raises:
+        Damaged: it is no whole file of arrays.
+    """
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as file:
+    with _whole(path), np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 
@@ -96,8 +120,12 @@ def write_rows(path: str | Path, columns: Iterable[str], rows: Iterable[Mapping]
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:
-    """Read a CSV as a list of dictionaries of strings."""
-    with open(path, newline="", encoding="utf-8") as file:
+    """Read a CSV as a list of dictionaries of strings.
+
+    Raises:
+        Damaged: it is no text, or a cell is too long for one.
+    """
+    with _whole(path), open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

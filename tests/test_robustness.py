@@ -5,10 +5,12 @@ Everything happens in copies of the project, or in folders without one.
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 from robustness import fuzz, kills, project, valid
@@ -148,17 +150,44 @@ def test_two_runs_at_once_the_second_is_refused_and_the_first_is_not_harmed(firs
 
 
 @workflow
-def test_a_run_that_is_asked_to_stop_stops_and_leaves_no_process(first, tmp_path):
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_asked_to_stop_stops_and_leaves_no_process(first, tmp_path, asked):
+    """In the background of a shell script too, where SIGINT is ignored."""
     folder = project.workplace(tmp_path / "stopped")
     run = {"cwd": folder, "env": project.environment(first.code), "stderr": subprocess.DEVNULL}
-    one = subprocess.Popen(project.RUN, **run, stdout=subprocess.DEVNULL)
+    ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    one = subprocess.Popen(project.RUN, **run, stdout=subprocess.DEVNULL, preexec_fn=ignore)
     while not (folder / "results/small/digits/data.npz").exists():
         assert one.poll() is None
         time.sleep(0.05)
-    one.send_signal(signal.SIGTERM)
-    assert one.wait(kills.LIMIT) == 1
+    one.send_signal(asked)
+    assert one.wait(kills.LIMIT) == 130
     assert not kills.differing(project.hashes(folder / "results"), first.results)
     assert not kills.processes(folder)
+
+
+@workflow
+def test_what_was_deleted_is_made_again_and_what_was_damaged_is_named(first, tmp_path):
+    """Whatever is missing is made, weights too, which no later job asks for; nothing damaged enters a report."""
+    folder = project.workplace(tmp_path / "mended")
+    run = {"cwd": folder, "env": project.environment(first.code), "capture_output": True, "text": True, "check": False}
+    assert subprocess.run(project.RUN, **run).returncode == 0
+    (place,) = {path.parent for path in sorted(folder.glob("results/small/digits/*/0/metrics.csv"))[:1]}
+    for name in ("model.safetensors", "scores.npz", "metrics.json", "../0"):
+        path = place / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        done = subprocess.run(project.RUN, **run)
+        assert done.returncode == 0, done.stderr
+        assert not kills.differing(project.hashes(folder / "results"), first.results)
+    text = (place / "metrics.csv").read_text()
+    for damage in (text[:-1] + "0\n", text[: len(text) // 2]):
+        (place / "metrics.csv").write_text(damage)
+        done = subprocess.run(project.RUN, **run)
+        told = f"{(place / 'metrics.csv').relative_to(folder)} is not the file that its record names; delete it"
+        assert done.returncode == 1 and told in done.stderr and "Traceback" not in done.stderr
+    (place / "metrics.csv").unlink()
+    assert subprocess.run(project.RUN, **run).returncode == 0
+    assert project.hashes(folder / "results") == first.results
 
 
 @pytest.mark.parametrize("how", ["gone", "folder", "empty", "pipe"])

@@ -75,7 +75,9 @@ class Server:
         """Start it, once; jobs run in their own processes until it listens."""
         if self.process is None and sys.platform.startswith("linux"):
             command = [sys.executable, "-m", "gm", "serve", self.address]
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=_uninterrupted
+            )
 
     def __enter__(self) -> "Server":
         Path(self.address).unlink(missing_ok=True)
@@ -87,6 +89,11 @@ class Server:
             self.process.wait()
             self.process.stdin.close()
         Path(self.address).unlink(missing_ok=True)
+
+
+def _uninterrupted() -> None:
+    """Ctrl-C in a terminal reaches every process; the server ends when whoever started it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def serve(arguments: list[str], run: Callable[[list[str]], int]) -> int:
@@ -130,6 +137,7 @@ def _job(connection: socket.socket, run: Callable[[list[str]], int]) -> None:
         os.environ.clear()
         os.environ.update(job["environment"])
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         threading.Thread(target=_die_with_client, args=(connection,), daemon=True).start()
         code = run(job["arguments"])
     except SystemExit as ending:

@@ -97,6 +97,8 @@ def jobs(plan: Plan) -> list[Job]:
         if not target.is_file() or not path.is_file():
             reasons.append("not made yet")
         else:
+            gone = [name for name in BESIDES.get(stage, ()) if not (target.parent / name).exists()]
+            reasons += [f"{gone[0]} is gone"] if gone else []
             record = io.read_json(path)
             status = record["status"]
             spec = plan.slice(stage, **wildcards)
@@ -113,6 +115,16 @@ def jobs(plan: Plan) -> list[Job]:
         job = Job(stage, wildcards, target, tuple(reasons), status)
         found[job.name] = job
     return list(found.values())
+
+
+def files(plan: Plan) -> list[Path]:
+    """Every file that the jobs of a plan leave, but for the report's."""
+    found = []
+    for stage, _, output in plan.jobs():
+        if stage != "report":
+            target = Path(output)
+            found += [target, provenance.record_of(target), *(target.parent / name for name in BESIDES.get(stage, ()))]
+    return found
 
 
 def untouched(found: list[Job]) -> bool:

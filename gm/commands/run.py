@@ -1,6 +1,7 @@
 """gm run: Snakemake under a lock that its jobs inherit, with one live view instead of a flood of lines."""
 
 import argparse
+import contextlib
 import ctypes
 import errno
 import math
@@ -12,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from functools import partial
 from pathlib import Path
 
 from gm import plan
@@ -31,6 +31,12 @@ def _die_with_parent(number: int) -> None:
     """Ask Linux for a signal when the parent dies, even of `kill -9`; elsewhere the lock alone does the work."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+
+
+def _begin() -> None:
+    """Die with the parent, and listen to SIGINT also where a shell's background jobs do not."""
+    _die_with_parent(signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _incomplete() -> bool:
@@ -63,6 +69,8 @@ def failures(words: str, blocks: int = 3, lines: int = 12) -> list[str]:
 
 def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Counter, server: forks.Server) -> int:
     """Run Snakemake, its words into a file, its progress onto the screen."""
+    import psutil
+
     from gm.commands.view import View  # costs a tenth of a second, which a run with nothing to do saves
 
     # no lock of Snakemake's: this one is held by all that still runs, and is never stale
@@ -77,7 +85,7 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Co
             encoding="utf-8",
             errors="replace",
             env=os.environ | server.environment,
-            preexec_fn=partial(_die_with_parent, signal.SIGKILL),
+            preexec_fn=_begin,
         )
         asked = math.inf  # when it was asked to stop
 
@@ -87,7 +95,20 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Co
             asked = time.monotonic()
             process.send_signal(signal.SIGINT)
 
-        signal.signal(signal.SIGTERM, stop)
+        def end(*_: object) -> None:
+            """Interrupt it and its jobs, as Ctrl-C in a terminal does: a fit goes on from its last checkpoint."""
+            nonlocal told_to_end
+            told_to_end = True
+            jobs = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+            stop()
+            for job in jobs:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    job.send_signal(signal.SIGINT)
+
+        told_to_end = False
+        signal.signal(signal.SIGTERM, end)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(signal.SIGHUP, end)
         if due:
             view.say(f"{sum(due.values())} jobs to do")
         for line in process.stdout:
@@ -100,15 +121,19 @@ def _snakemake(options: argparse.Namespace, descriptor: int, root: Path, due: Co
             finished, failed = FINISHED.match(line), FAILED_RULE.match(line)
             if finished:
                 view.finished(finished[1])
-            elif failed:
+            elif failed and not told_to_end:
                 view.say(f"a job of rule '{failed[1]}' failed; see {words}")
             elif line.startswith("Select jobs") and not options.no_forks:
                 server.start()
             elif line.startswith("Execute ") and time.monotonic() > asked + 0.3:
-                stop()  # an interrupt that comes as asyncio ends a task is lost: it goes on to the next job
+                (
+                    end if told_to_end else stop
+                )()  # an interrupt that comes as asyncio ends a task is lost: it goes on to the next job
             elif "Nothing to be done" in line:
                 view.say("nothing to do")
         code = process.wait()
+    if told_to_end and code:
+        raise KeyboardInterrupt
     if code:
         told = failures(words.read_text(encoding="utf-8", errors="replace"))
         print("\n".join(["", f"snakemake ended with {code}; all it said is in {words}", *told]), file=sys.stderr)

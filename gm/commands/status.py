@@ -21,13 +21,21 @@ def states(planned: plan.Plan) -> dict[tuple[str, str, int], tuple[str, str]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print a matrix dataset x model with a mark per seed; with `--strict`, exit 3 unless every run is ok."""
+    """Print a matrix dataset x model with a mark per seed; with `--strict`, exit 3 unless all is made, and is ok."""
     parser = argparse.ArgumentParser("gm status", description=__doc__.splitlines()[0])
     parser.add_argument("grid", nargs="?", type=Path, default=plan.REPOSITORY / "config/digits.yaml", help="grid file")
-    parser.add_argument("--strict", action="store_true", help="exit 3 unless every planned run is ok")
+    parser.add_argument("--strict", action="store_true", help="exit 3 unless every planned run is ok and up to date")
     parser.add_argument("--brief", action="store_true", help="only what is not ok")
     options = parser.parse_args(arguments)
-    return tell(plan.read(options.grid), strict=options.strict, brief=options.brief)
+    planned = plan.read(options.grid)
+    code = tell(planned, strict=options.strict, brief=options.brief)
+    if options.strict:
+        from gm.commands.records import jobs
+
+        if due := [job for job in jobs(planned) if job.reasons]:
+            print(f"{len(due)} jobs to do, such as {due[0].name}: {due[0].reasons[0]}")
+            code = 3
+    return code
 
 
 def tell(planned: plan.Plan, *, strict: bool, brief: bool) -> int:

@@ -24,15 +24,17 @@ from gm.commands.published import ALIKE, CODE, ERRORS, LEAST, TABLES
 from gm.commands.records import code_changes, differences
 from gm.config import ConfigError
 from gm.stages.job import roots_of
-from gm.stages.results import RECORDS, Tree
+from gm.stages.results import READ, RECORDS, Tree
 from gm.table.interval import p_of, standard_error
 from gm.table.summary import number
 
 # Files that an archive holds as they were made, by the names of outputs in records; samples and data are cut down.
-FILES = {
-    "table": "table.csv", "page": "report/index.html", "metrics": "metrics.csv", "per_item": "items.npz",
-    "history": "history.csv", "weights": "model.safetensors", "scores": "scores.npz", "trivial": "trivial.npz",
-}  # fmt: skip
+FILES = READ | {
+    "table": "table.csv",
+    "page": "report/index.html",
+    "weights": "model.safetensors",
+    "trivial": "trivial.npz",
+}
 # Of records, whose outputs each was made from: record -> stage -> name. Those of a dataset stand two folders above.
 RUN = {"weights": "model", "samples": "samples", "scores": "scores", "features": "features"}
 CHAIN = {

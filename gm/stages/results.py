@@ -17,6 +17,9 @@ RECORDS = ("model", "samples", "scores", "features", "metrics")
 LARGE = 250_000  # bytes of an SVG, beyond which the page shows a PNG
 COST = ("dataset", "model", "seed", "stage", "seconds", "peak_mb", "device")
 
+# Files of a run that a report reads, by the names of outputs in records.
+READ = {"history": "history.csv", "scores": "scores.npz", "metrics": "metrics.csv", "per_item": "items.npz"}
+
 Row = summary.Row
 Arrays = dict[str, np.ndarray]
 
@@ -110,8 +113,20 @@ class Tree:
         return "score_nll_test" in arrays and str(arrays["kinds"][0]) != "none"
 
     def _records(self, cell: tuple) -> dict[str, dict]:
+        """The records of a run.
+
+        Raises:
+            gm.io.Damaged: a file that the report reads is not the one that a record names.
+        """
         paths = {name: self.path(cell, f"{name}.json") for name in RECORDS}
-        return {name: io.read_json(path) for name, path in paths.items() if path.is_file()}
+        found = {name: io.read_json(path) for name, path in paths.items() if path.is_file()}
+        for record in found.values():
+            for name in READ.keys() & record.get("outputs", {}).keys():
+                path = self.path(cell, READ[name])
+                if path.is_file() and io.sha256(path) != record["outputs"][name]:
+                    told = "is not the file that its record names; delete it, and run again to have it made anew"
+                    raise io.Damaged(f"{path} {told}")
+        return found
 
 
 def write(tree: Tree, drawings: Mapping[style.Name, style.Drawing], origin: str) -> dict[str, dict[str, str]]:

@@ -132,6 +132,13 @@ def test_what_a_row_claims_is_compared(packed, tmp_path, capsys, said):
     assert code == 1 and "4 do not agree" in told and f"{next(iter(said))} of seed 0" in told
 
 
+@pytest.mark.parametrize("se", [1e9, 1e-9, None])
+def test_errors_are_numbers_too(packed, tmp_path, capsys, se):
+    """Values are the published ones, their errors are not."""
+    code, told = beside(packed, elsewhere(tmp_path, se=se), capsys)
+    assert code == 1 and "d vae logp_lower: standard errors over items 0.2, 0.2, 0.2 -> " in told
+
+
 def test_large_errors_of_its_own_do_not_excuse_a_run(packed, tmp_path, capsys):
     code, told = beside(packed, elsewhere(tmp_path, {"logp_lower": (-8.1, -8.2, -8.3)}, se=1e9), capsys)
     assert code == 1 and "logp_lower: -88.2 -> -8.2" in told

@@ -7,14 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from gm import archive, io, plan
+from gm import archive, io, plan, source
 from gm.commands import archive as packing
 from gm.commands import verify
+from gm.stages.results import RECORDS
 
 ROW = {"metric": "a", "value": "1.0", "se": "0.1", "n": "9", "kind": "certified", "status": "ok"}
 
 
-def folder(root, *, scores="scores", drawn="samples", judged="samples"):
+def folder(root, *, scores="scores", drawn="samples", judged="samples", seed=0, data="data", code="1", commit="c"):
     """A run whose records name its files; the manifest of an archive of it."""
     place = root / "d/vae/0"
     for name, text in (("scores.npz", scores), ("metrics.csv", "metrics"), ("history.csv", "history")):
@@ -22,18 +23,23 @@ def folder(root, *, scores="scores", drawn="samples", judged="samples"):
     digest = {name: io.sha256(place / name) for name in ("metrics.csv", "history.csv")}
     io.write_text(root / "as-made", "scores")
     records = {
-        "model": {"outputs": {"weights": "w", "history": digest["history.csv"]}},
+        "model": {
+            "outputs": {"weights": "w", "history": digest["history.csv"]},
+            "inputs": {"data": data},
+            "seed": seed,
+        },
         "samples": {"outputs": {"samples": drawn}, "inputs": {"weights": "w"}},
         "scores": {"outputs": {"scores": io.sha256(root / "as-made")}, "inputs": {"weights": "w"}},
         "metrics": {"outputs": {"metrics": digest["metrics.csv"]}, "inputs": {"samples": judged}},
     }
     for name, record in records.items():
         io.write_json(place / f"{name}.json", record)
-    io.write_json(root / "table.json", {"spec": {"benchmark": "b"}})
-    return {
-        "benchmark": "b",
-        "files": dict.fromkeys(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()),
-    }
+    records["model"]["code"] = {"parts": {"m": {"f": "1"}}, "digest": source.digest({"m": {"f": code}})}
+    io.write_json(place / "model.json", records["model"])
+    io.write_json(root / "d/data.json", {"outputs": {"data": "data"}})
+    io.write_json(root / "table.json", {"spec": {"benchmark": "b"}, "commit": "c"})
+    files = dict.fromkeys(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    return {"benchmark": "b", "commit": commit, "files": files}
 
 
 def test_files_are_those_that_records_name(tmp_path, capsys):
@@ -43,6 +49,9 @@ def test_files_are_those_that_records_name(tmp_path, capsys):
 
 @pytest.mark.parametrize(("how", "told"), [
     ({"scores": "others"}, "d/vae/0/scores.npz"), ({"judged": "others"}, "d/vae/0/metrics.json"),
+    ({"seed": 1}, "d/vae/0/model.json"), ({"data": "others"}, "d/vae/0/model.json"),
+    ({"code": "2"}, "d/vae/0/model.json"),
+    ({"commit": "e"}, "manifest.json"),
 ])  # fmt: skip
 def test_a_file_of_another_making_is_found(how, told, tmp_path, capsys):
     assert not verify.recorded(tmp_path, folder(tmp_path, **how))
@@ -77,8 +86,8 @@ def configure(root, models="gaussian, independent", stem="config"):
     """The configuration that an archive of a grid holds, and what its report knows of it."""
     io.write_text(root / "grid/mine.yaml", GRID.replace("MODELS", models))
     planned = plan.read(root / "grid/mine.yaml")
-    for name, source in packing.configuration(root / "grid/mine.yaml", planned).items():
-        text = source.decode() if isinstance(source, bytes) else source.read_text()
+    for name, given in packing.configuration(root / "grid/mine.yaml", planned).items():
+        text = given.decode() if isinstance(given, bytes) else given.read_text()
         io.write_text(root / name.replace("config", stem, 1), text)
     return json.loads(io.canonical(planned.overview()))
 
@@ -129,6 +138,9 @@ def test_a_class_that_an_archive_names_is_not_run(tmp_path, monkeypatch, capsys)
     io.write_text(tmp_path / "grid/own.yaml", "class: mine.py:Mine\n")
     spec = configure(tmp_path, "own.yaml")
     assert (tmp_path / "config/models/mine.py.txt").read_text().startswith("from pathlib")
+    for _, model, seed in spec["planned"]:
+        for name in RECORDS:
+            io.write_json(tmp_path / f"digits/{model}/{seed}/{name}.json", {"status": "ok", "seconds": 1.0})
     options = argparse.Namespace(seed=0, trust=False, minutes=2.0, cells=2, cores=1)
     assert list(verify._again(tmp_path, {"spec": spec}, tmp_path, options)) == []
     assert "own leads to grid/mine.py:Mine" in capsys.readouterr().out and not (tmp_path / "ran").exists()

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from mutations.defects import DEFECTS, Defect  # noqa: E402
 
-COPIED = ("gm", "tests", "config", "pyproject.toml")
+COPIED = ("gm", "tests", "config", "workflow", "pyproject.toml")
 FAILED, LIMIT = 1, 300  # pytest's exit code for failed tests; seconds
 
 
