@@ -16,7 +16,8 @@ TABLES = ("table.csv", "checks.csv", "status.csv")
 CODE = "code.json"
 ERRORS = 4.0  # standard errors within which a number agrees that is not the same
 ALIKE = 1e-6  # relative, for numbers without an error
-RATIO = 4.0  # of two errors over items of one number
+TINY = 1e-12  # rounding of a number that is 0
+RATIO = 4.0  # of two errors over items of one number, in the mean over seeds
 LEAST = 2 * float(ndtr(-ERRORS))
 RARE = 0.05
 
@@ -79,10 +80,31 @@ def claims(row: dict) -> dict[str, object]:
     return {"status": row["status"], "kind": row["kind"], "n": number(row["n"]), "value": str(value) if loose else ""}
 
 
+def error_of(row: dict) -> float:
+    r"""The error over items of a number, 0 where there is none; of a share that none or all of n have, not 0.
+
+    There it is $\sqrt{\tilde p (1 - \tilde p) / (n + 4)}$, of two successes and two failures more.
+
+    Reference: Agresti and Coull, *Approximate is better than "exact" for interval estimation of binomial proportions*,
+    The American Statistician, 1998.
+
+    Example:
+        >>> round(error_of({"value": "0.0", "se": "0.0", "n": "8"}), 4)
+        0.1076
+        >>> error_of({"value": "0.5", "se": "0.1", "n": "8"})
+        0.1
+    """
+    value, error, n = (number(row[key]) for key in ("value", "se", "n"))
+    if error == 0 and value in (0.0, 1.0) and n:
+        share = (value * n + 2) / (n + 4)
+        return math.sqrt(share * (1 - share) / (n + 4))
+    return error or 0.0
+
+
 def mean_of(rows: Sequence[dict]) -> Mean:
     """The mean over seeds, its error over them, their number, its error over items."""
     values = [float(row["value"]) for row in rows]
-    items = sum(number(row["se"]) or 0.0 for row in rows) / len(rows)
+    items = sum(map(error_of, rows)) / len(rows)
     return math.fsum(values) / len(values), standard_error(values), len(values), items
 
 
@@ -100,7 +122,7 @@ def agreement(published: Mean, run: Mean) -> float:
         0.1161
     """
     (a, over, n, items), (b, other, m, _) = published, run
-    if abs(a - b) <= ALIKE * max(abs(a), abs(b)):
+    if abs(a - b) <= max(ALIKE * max(abs(a), abs(b)), TINY):
         return 1.0
     return p_of(a - b, math.hypot(over, other), n + m - 1, math.sqrt(2) * items)
 
@@ -126,7 +148,7 @@ def spread(published: Mean, run: Mean) -> float:
 
 
 def alike(ours: Sequence[dict], theirs: Sequence[dict]) -> bool:
-    """Whether two sides state errors over items for the same rows, of one size: within `RATIO` of the other's range.
+    """Whether two sides state errors over items for the same rows, of one size: within `RATIO` in the mean over seeds.
 
     An error of 0 belongs to a share that nothing or everything has; it counts where the values are the same.
 
@@ -141,7 +163,7 @@ def alike(ours: Sequence[dict], theirs: Sequence[dict]) -> bool:
     if any((a is None) != (b is None) or (same and (not a) != (not b)) for a, b, same in pairs):
         return False
     first, second = ([pair[at] for pair in pairs if pair[0] and pair[1]] for at in (0, 1))
-    return not first or (max(second) <= RATIO * max(first) and min(second) >= min(first) / RATIO)
+    return not first or 1 / RATIO <= sum(second) / sum(first) <= RATIO
 
 
 def judge(ours: Sequence[dict], theirs: Sequence[dict]) -> tuple[float, str]:

@@ -513,7 +513,7 @@ def _distance(old: list[dict], new: list[dict]) -> float:
     a, b = (float(rows[0]["value"] or "nan") for rows in (old, new))
     if a == b or not math.isfinite(a):
         return 0.0
-    return abs(a - b) / (math.sqrt(2) * float(new[0]["se"] or 0) or ALIKE * max(abs(a), abs(b)))
+    return abs(a - b) / (math.sqrt(2) * published.error_of(new[0]) or ALIKE * max(abs(a), abs(b)))
 
 
 def beyond(old: list[dict], new: list[dict], seeds: list[list[dict]]) -> list[str]:
@@ -536,6 +536,6 @@ def beyond(old: list[dict], new: list[dict], seeds: list[list[dict]]) -> list[st
             continue
         a, b = (float(rows[0]["value"]) for rows in sides)
         spread = math.sqrt(2 * len(values)) * standard_error(values)
-        if p_of(a - b, spread, len(values), math.sqrt(2) * float(sides[1][0]["se"] or 0)) < LEAST:
+        if p_of(a - b, spread, len(values), math.sqrt(2) * published.error_of(sides[1][0])) < LEAST:
             found.append(metric)
     return found

@@ -162,3 +162,13 @@ def test_a_folder_without_a_report_is_refused(packed, tmp_path, capsys):
 def test_few_seeds_need_a_larger_distance():
     far = [published.agreement((0.0, 0.1, n, 0.0), (1.0, 0.1, n, 0.0)) for n in (2, 3, 10)]
     assert far[0] > far[1] > published.LEAST > far[2]
+
+
+def test_a_share_that_none_had_may_be_that_one_has(tmp_path):
+    """None of 8 has no error of its own; one of 8 in one of three seeds is no disagreement, six of 8 in each are."""
+    rows = [[{"seed": str(seed), "value": value, "se": se, "n": "8", "kind": "estimate", "status": "ok"}
+             for seed, (value, se) in enumerate(zip(values, errors, strict=True))]
+            for values, errors in ((("0.0",) * 3, ("0.0",) * 3), (("0.0", "0.125", "0.0"), ("0.0", "0.117", "0.0")),
+                                   (("0.75",) * 3, ("0.153",) * 3))]  # fmt: skip
+    assert published.judge(rows[0], rows[1])[0] > 0.1
+    assert published.judge(rows[0], rows[2])[0] < published.LEAST
