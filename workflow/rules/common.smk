@@ -1,10 +1,11 @@
-# The grid and four helpers, spec(), code(), gpu() and handed_in(): the only Python of the workflow.
+# The grid and five helpers, spec(), code(), gpu(), handed_in() and missing(): the only Python of the workflow.
+import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from gm import plan
-from gm.commands import lock
+from gm.commands import lock, records
 from gm.commands.scheduler import unlimited
 from gm.config import ConfigError
 
@@ -56,3 +57,11 @@ def handed_in(wildcards):
     """Files of an external contestant; nothing for a model that is trained here."""
     files = PLAN.slice("train", **wildcards).get("external", {})
     return [path for path in files.values() if path]
+
+
+def missing(_):
+    """What a finished benchmark has lost: nothing else asks for a file that only earlier jobs read."""
+    if not os.path.exists(f"{ROOT}/report/index.html"):
+        return []
+    made = [*map(str, records.files(PLAN)), *rules.report.output]
+    return [path for path in made if not os.path.exists(path)]

@@ -96,13 +96,3 @@ rule paper:
     shell:
         "gm paper --record {input.record} --paper {output.paper}"
         " --spec {params.spec:q} --code {params.code} > {log} 2>&1"
-
-
-def missing(_):
-    """What a finished benchmark has lost: nothing else asks for a file that only earlier jobs read."""
-    from gm.commands import records
-
-    if not os.path.exists(f"{ROOT}/report/index.html"):
-        return []
-    made = [*map(str, records.files(PLAN)), *rules.report.output]
-    return [path for path in made if not os.path.exists(path)]
