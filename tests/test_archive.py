@@ -18,7 +18,7 @@ from results_tree import finished
 from gm import archive, io
 from gm.commands import archive as packing
 from gm.commands import diff, figures, merge, trace
-from gm.commands.verify import compare
+from gm.commands.remade import compare
 from gm.figures import style
 
 

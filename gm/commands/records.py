@@ -7,6 +7,7 @@ from gm import io, provenance, source
 from gm.plan import Plan
 from gm.stages.job import roots_of
 
+SHORT = 60  # characters of a value that is told whole
 BESIDES = {
     "ruler": ("model.safetensors", "trivial.npz"),
     "train": ("history.csv",),
@@ -32,37 +33,39 @@ class Job:
 
 
 def differences(old: dict, new: dict, prefix: str = "") -> list[str]:
-    """Keys whose values differ, `key: old -> new`; of a list, the items that came and went.
+    """Keys whose values differ, `key: old -> new`; of a long list, the items that came and went.
 
     Example:
-        >>> differences({"seeds": [0, 1], "n": 3}, {"seeds": [1, 2], "n": 4})
-        ['n: 3 -> 4', 'seeds: +2 -0']
+        >>> differences({"seeds": list(range(50)), "n": 3}, {"seeds": list(range(2, 51)), "n": 4})
+        ['n: 3 -> 4', 'seeds: +50 -0 -1']
     """
     lines = []
     for key in sorted(set(old) | set(new)):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             lines += differences(before, after, f"{prefix}{key}.")
-        elif isinstance(before, list) and isinstance(after, list) and (moved := _items(before, after)):
+        elif before != after and (moved := _items(before, after)):
             lines.append(f"{prefix}{key}: {moved}")
         elif before != after:
             lines.append(f"{prefix}{key}: {_short(before)} -> {_short(after)}")
     return lines
 
 
-def _items(old: list, new: list) -> str:
-    """Items of one list alone, those with a name by it; nothing where the order differs or more than a line would."""
+def _items(old: object, new: object) -> str:
+    """Items of one list alone, those with a name by it; nothing where the lists are short, or would not fit a line."""
+    if not isinstance(old, list) or not isinstance(new, list) or max(map(len, map(io.canonical, (old, new)))) <= SHORT:
+        return ""
     sides = [{io.canonical(item): item for item in items} for items in (old, new)]
     alone = [[item for key, item in side.items() if key not in other] for side, other in (sides, sides[::-1])]
     names = [[_short(item["name"] if isinstance(item, dict) and "name" in item else item).strip('"') for item in items]
              for items in alone]  # fmt: skip
     told = " ".join([*(f"+{name}" for name in names[1]), *(f"-{name}" for name in names[0])])
-    return told if len(told) <= 120 else ""
+    return told if len(told) <= 2 * SHORT else ""
 
 
 def _short(value: object) -> str:
     text = io.canonical(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= SHORT else text[: SHORT - 3] + "..."
 
 
 def code_changes(old: dict, new: dict) -> list[str]:

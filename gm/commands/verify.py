@@ -1,32 +1,22 @@
 """gm verify: is an archive whole, do its tables follow from its runs, and can its runs be had again?"""
 
 import argparse
-import itertools
-import json
 import math
 import os
 import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import yaml
-
-from gm import archive, config, io, plan, provenance, source
-from gm.commands import figures, published
-from gm.commands.archive import resolution, thinned
+from gm import archive, io, plan, provenance, source
+from gm.commands import configured, figures, published, remade
 from gm.commands.options import add_cores
-from gm.commands.published import ALIKE, CODE, ERRORS, LEAST, TABLES
-from gm.commands.records import code_changes, differences
-from gm.config import ConfigError
+from gm.commands.published import ALIKE, CODE, TABLES
+from gm.commands.records import differences
 from gm.stages.job import roots_of
-from gm.stages.results import READ, RECORDS, Tree
-from gm.table.interval import p_of, standard_error
-from gm.table.summary import number
+from gm.stages.results import READ, RECORDS
 
 # Files that an archive holds as they were made, by the names of outputs in records; samples and data are cut down.
 FILES = READ | {
@@ -44,23 +34,6 @@ CHAIN = {
     "metrics.json": RUN,
 }
 STAGES = {"model": "train", "samples": "sample", "scores": "score", "features": "embed", "metrics": "evaluate"}
-# What leads out of an archive: a file, or an address.
-OUTSIDE = ("external", "path", "file", "folder", "npm", "url")
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """One configuration in an archive, and the runs that it plans; a joined archive has several.
-
-    `own` names the contestants and datasets that lead to files or addresses outside the archive. Where there are none,
-    `planned` is what this code plans of it.
-    """
-
-    folder: Path
-    resolved: dict
-    cells: list[tuple[str, str, int]]
-    own: dict[str, str]
-    planned: plan.Plan | None
 
 
 def main(arguments: list[str]) -> int:
@@ -260,7 +233,7 @@ def choose(minutes: dict, most: float, count: int, seed: int) -> list[tuple[str,
 def _again(folder: Path, found: dict, place: Path, options: argparse.Namespace) -> Iterator[bool]:
     """Make a few runs anew in a folder of their own, and compare them."""
     seed = random.SystemRandom().randrange(2**31) if options.seed is None else options.seed
-    every = configurations(folder, found["spec"])
+    every = configured.configurations(folder, found["spec"])
     own = {name: leads for one in every for name, leads in one.own.items()}
     if own and not options.trust:
         told = "; ".join(f"{name} leads to {leads}" for name, leads in own.items())
@@ -280,9 +253,9 @@ def _again(folder: Path, found: dict, place: Path, options: argparse.Namespace) 
     print(f"runs: making again {names} (--seed {seed}) ...", flush=True)
     one = free[at][0]
     cut = {"datasets": [chosen[0][0]], "models": list(dict.fromkeys(model for _, model, _ in chosen))}
-    grid = written(one.folder, one.resolved["grid"], **cut, seeds=[chosen[0][2]])
+    grid = configured.written(one.folder, one.resolved["grid"], **cut, seeds=[chosen[0][2]])
     if not options.trust:
-        checked(grid, one.resolved)
+        configured.checked(grid, one.resolved)
     command = [sys.executable, "-m", "gm", "run", str(grid), "--cores", str(options.cores)]
     limit = 300 * options.minutes * len(chosen)  # a machine five times as slow
     try:
@@ -295,247 +268,10 @@ def _again(folder: Path, found: dict, place: Path, options: argparse.Namespace) 
         print(done.stdout + done.stderr, file=sys.stderr)
         raise archive.Refused(f"the runs could not be made again (exit code {done.returncode})")
     for cell in chosen:
-        yield _cell(folder, cell, root, found["spec"])
-
-
-def configurations(folder: Path, spec: dict) -> list[Configuration]:
-    """The configurations of an archive; the planned runs are those of one of them each.
-
-    Raises:
-        gm.archive.Refused: what is configured, what is planned and what was run are not the same.
-    """
-    found, planned = [], {tuple(cell) for cell in spec["planned"]}
-    for path in sorted((folder / "config").rglob("resolved.json")):
-        resolved = io.read_json(path)
-        own = {name: leads for kind in ("datasets", "models") for name, some in resolved[kind].items()
-               if (leads := outside(some))}  # fmt: skip
-        own |= {"grid": leads} if (leads := outside(resolved["grid"])) else {}
-        again = None
-        if not own:
-            again = checked(written(path.parent, resolved["grid"]), resolved)
-            cells = list(again.runs)
-        else:
-            pairs = itertools.product(resolved["datasets"], resolved["models"], resolved["grid"]["seeds"])
-            cells = [cell for cell in pairs if cell in planned]
-        found.append(Configuration(path.parent, resolved, cells, own, again))
-    runs = {cell for one in found for cell in one.cells}
-    if odd := runs ^ planned:
-        told = "planned and in no configuration" if odd & planned else "configured and not planned"
-        raise archive.Refused(f"{len(odd)} runs are {told}, such as {'/'.join(map(str, min(odd)))}")
-    for one in found:
-        _check_keys(folder, one)
-    if len(found) == 1 and found[0].planned:
-        shown = json.loads(io.canonical(found[0].planned.overview()))
-        if odd := differences({key: spec.get(key) for key in shown}, shown):
-            raise archive.Refused(f"the report is not what the configuration asks for: {odd[0]}")
-    return found
-
-
-def _check_keys(folder: Path, one: Configuration) -> None:
-    """Refuse records of other keys than a configuration's."""
-    if one.planned is None:
-        return
-    jobs = [(stage, wildcards, Path(output)) for stage, wildcards, output in one.planned.jobs() if stage != "report"]
-    for stage, wildcards, output in jobs:
-        path = folder / provenance.record_of(output.relative_to(one.planned.root))
-        spec = json.loads(one.planned.spec(stage, **wildcards))
-        if path.is_file() and (odd := differences(io.read_json(path)["spec"], spec)):
-            raise archive.Refused(f"{path.relative_to(folder)} is of another configuration: {odd[0]}")
-
-
-def outside(spec: object) -> str:
-    """What in a specification leads to a file or an address, and is not a source that the repository names; or nothing.
-
-    Example:
-        >>> outside({"class": "mine.py:Model"}), outside({"class": "gm.models.vae.VAE", "fit": {"steps": 3}})
-        ('mine.py:Model', '')
-    """
-    if isinstance(spec, Mapping):
-        if "sources" in spec and {key: spec.get(key) for key in ("sources", "files")} in _sources():
-            spec = {key: value for key, value in spec.items() if key != "sources"}
-        for key, value in spec.items():
-            leads = isinstance(value, str) and ":" in value and key in ("class", "source", "target")
-            if leads or key in OUTSIDE:
-                return str(value)
-    values = spec.values() if isinstance(spec, Mapping) else spec if isinstance(spec, list) else ()
-    return next(filter(None, map(outside, values)), "")
-
-
-def _sources() -> list[dict]:
-    """Where the repository's own datasets come from."""
-    own = [config.read(path) for path in sorted((plan.REPOSITORY / "config/datasets").glob("*.yaml"))]
-    return [{"sources": spec["sources"], "files": spec.get("files")} for spec in own if "sources" in spec]
-
-
-def checked(grid: Path, resolved: dict) -> plan.Plan:
-    """The plan of a grid.
-
-    Raises:
-        gm.archive.Refused: its files do not say what `resolved` does.
-    """
-    try:
-        planned = plan.read(grid)
-    except ConfigError as error:
-        raise archive.Refused(f"the configuration is no longer valid: {error}") from error
-    told = json.loads(io.canonical(resolution(planned)))
-    for kind in ("datasets", "models"):
-        if odd := differences({name: resolved[kind].get(name) for name in told[kind]}, told[kind]):
-            raise archive.Refused(f"the files in config/{kind} are not what resolved.json says: {odd[0]}")
-    return planned
+        yield remade.agrees(folder, cell, root, found["spec"])
 
 
 def _environment() -> dict[str, str]:
     """Child processes import this copy of the code, wherever they run."""
     paths = [str(plan.REPOSITORY), os.environ.get("PYTHONPATH", "")]
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-
-
-def written(folder: Path, grid: dict, **cut: list) -> Path:
-    """A grid file, beside the configuration that it came with; its own names its contestants and datasets as packed.
-
-    Raises:
-        gm.archive.Refused: the archive's own grid file is another one, or its name is none.
-    """
-    name = grid["benchmark"]
-    if not archive.NAME.fullmatch(name):
-        raise archive.Refused(f"{name!r} is no name of a benchmark")
-    path = folder / f"{name}.yaml"
-    grid |= {kind: [Path(entry).stem if entry.endswith((".yaml", ".yml")) else entry for entry in grid[kind]]
-             for kind in ("datasets", "models")}  # fmt: skip
-    if cut:
-        grid = {key: value for key, value in grid.items() if key not in ("compare", "ladder", "only")} | cut
-    io.write_text(path, yaml.safe_dump(grid, sort_keys=False))
-    return path
-
-
-def _cell(folder: Path, cell: tuple, root: Path, spec: dict) -> bool:
-    """Compare one run with the archive's, and print how far they agree."""
-    place = "/".join(map(str, cell))
-    pairs = [[io.read_json(path / place / f"{record}.json") for path in (folder, root)] for record in RECORDS]
-    causes: dict[str, None] = {}
-    for before, after in pairs:
-        parts = before["code"]["parts"], after["code"]["parts"]
-        causes |= dict.fromkeys(f"code of {before['stage']} changed: {line}" for line in code_changes(*parts))
-        causes |= dict.fromkeys(differences(before["versions"], after["versions"]))
-    other = bool(causes) or any(record.get("device", "cpu") != "cpu" for pair in pairs for record in pair)
-    facts = ("status", "spec", "seed", "stage") + (() if other else ("inputs", "evals", "facts"))
-    told = [
-        f"{before['stage']} {line}"
-        for before, after in pairs
-        for line in differences(*({key: record.get(key) for key in facts} for record in (before, after)))
-    ]
-    made = [
-        f"{before['stage']} {name}"
-        for before, after in pairs
-        for name in sorted(before["outputs"] | after["outputs"])
-        if before["outputs"].get(name) != after["outputs"].get(name)
-    ]
-    thin = None if "sample samples" in made else _thin(root, cell, spec)
-    if thin is not None and (folder / place / "samples.npz").read_bytes() != thin:
-        told.append("samples are not the first ones of the run")
-    if told:
-        print(f"  {place}: DIFFERS: {told[0]}")
-        return False
-    if not made:
-        print(f"  {place}: the same bytes")
-        return True
-    rows = [io.read_rows(path / place / "metrics.csv") for path in (folder, root)]
-    seeds = [[row for row in io.read_rows(folder / dataset / model / str(seed) / "metrics.csv")]
-             for dataset, model, seed in map(tuple, spec["planned"]) if (dataset, model) == cell[:2]]  # fmt: skip
-    worst, where, n = compare(*rows)
-    wide = [] if worst <= ERRORS else beyond(*rows, seeds)
-    wide += shifted(*(io.read_arrays(path / place / "scores.npz") for path in (folder, root)))
-    how = "agree" if worst <= ERRORS else "agree as two seeds do"
-    if wide:
-        how, where = "DO NOT AGREE", ", ".join(wide[:5])
-    print(f"  {place}: {n} numbers {how}" + (f"; farthest: {where}, {worst:.2g} standard errors" if worst else ""))
-    print("".join(f"    {line}\n" for line in causes), end="")
-    if other:
-        return not wide
-    print(f"    DIFFERS: nothing else does, so these should have the same bytes: {', '.join(made)}")
-    return False
-
-
-def _thin(root: Path, cell: tuple, spec: dict) -> bytes | None:
-    """What an archive would hold of the samples of a run made again."""
-    seen = spec | {"planned": [list(cell)], "datasets": [cell[0]], "models": {m["name"]: m for m in spec["models"]}}
-    return thinned(Tree(root, seen), cell, seen)
-
-
-def shifted(old: dict, new: dict) -> list[str]:
-    r"""Scores of images whose mean differs by more than `ERRORS` times \(\sqrt 2\) its error over images.
-
-    Those of the same images, made again elsewhere, differ by far less.
-    """
-    found = sorted(old.keys() ^ new.keys())
-    for name in sorted(old.keys() & new.keys()):
-        a, b = old[name], new[name]
-        if a.dtype.kind not in "fiub" or b.dtype.kind not in "fiub":
-            found += [] if np.array_equal(a, b) else [name]
-        elif a.shape != b.shape or (np.isfinite(a) != np.isfinite(b)).any():
-            found.append(name)
-        elif (some := np.isfinite(b)).sum() > 1:
-            error = math.sqrt(2) * float(b[some].std(ddof=1)) / math.sqrt(some.sum())
-            close = ALIKE * float(np.abs(b[some]).max())
-            found += [name] if abs(float((a - b)[some].mean())) > ERRORS * error + close else []
-    return found
-
-
-def compare(old: list[dict], new: list[dict]) -> tuple[float, str, int]:
-    r"""The largest difference in standard errors, where, and how many numbers were compared.
-
-    The error of a difference is \(\sqrt 2\) times that of the new number: the old one is not trusted. A number without
-    an error counts as one that has a relative error of `ALIKE`; a row that is not once on each side, or that claims
-    another kind, n, status or error (by more than `published.ratio`), or is finite on one side only, counts as
-    infinitely far.
-
-    Example:
-        >>> row = {"metric": "FD_pca@250", "value": "2.0", "se": "0.5", "n": "250", "kind": "estimate", "status": "ok"}
-        >>> compare([row], [row | {"value": "2.5"}])
-        (0.7071067811865475, 'FD_pca@250', 1)
-        >>> compare([row], [row | {"kind": "exact"}])
-        (inf, 'FD_pca@250', 1)
-    """
-    worst, where = 0.0, ""
-    metrics = sorted({row["metric"] for row in old + new})
-    for metric in metrics:
-        if (distance := _distance(*([row for row in rows if row["metric"] == metric] for rows in (old, new)))) > worst:
-            worst, where = distance, metric
-    return worst, where, len(metrics)
-
-
-def _distance(old: list[dict], new: list[dict]) -> float:
-    """How far one number is from another, in standard errors of the new one."""
-    if [published.claims(row) for row in old] != [published.claims(row) for row in new] or len(new) > 1:
-        return math.inf
-    if not published.alike(old, new):
-        return math.inf
-    a, b = (float(rows[0]["value"] or "nan") for rows in (old, new))
-    if a == b or not math.isfinite(a):
-        return 0.0
-    return abs(a - b) / (math.sqrt(2) * published.error_of(new[0]) or ALIKE * max(abs(a), abs(b)))
-
-
-def beyond(old: list[dict], new: list[dict], seeds: list[list[dict]]) -> list[str]:
-    r"""Numbers of a run made again elsewhere that differ by more than two seeds do.
-
-    A fit that rounds otherwise may end where another seed's would: to \(\sqrt 2\) times the error over items comes that
-    over the archive's seeds, with Student's t of as many. What describes a fit or counts its work (`fit/`, `evals/`)
-    and has no error says nothing here.
-    """
-    found = []
-    for metric in sorted({row["metric"] for row in old + new}):
-        sides = [[row for row in rows if row["metric"] == metric] for rows in (old, new)]
-        distance = _distance(*sides)
-        if distance <= ERRORS or (metric.startswith(("fit/", "evals/")) and not sides[-1][0]["se"]):
-            continue
-        values = [value for rows in seeds for row in rows if row["metric"] == metric
-                  if (value := number(row["value"])) is not None and math.isfinite(value)]  # fmt: skip
-        if math.isinf(distance) or len(values) < 2:
-            found.append(metric)
-            continue
-        a, b = (float(rows[0]["value"]) for rows in sides)
-        spread = math.sqrt(2 * len(values)) * standard_error(values)
-        if p_of(a - b, spread, len(values), math.sqrt(2) * published.error_of(sides[1][0])) < LEAST:
-            found.append(metric)
-    return found
