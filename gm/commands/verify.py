@@ -25,14 +25,8 @@ FILES = READ | {
     "weights": "model.safetensors",
     "trivial": "trivial.npz",
 }
-# Of records, whose outputs each was made from: record -> stage -> name. Those of a dataset stand two folders above.
-RUN = {"weights": "model", "samples": "samples", "scores": "scores", "features": "features"}
-CHAIN = {
-    "samples.json": {name: RUN[name] for name in ("weights",)},
-    "scores.json": {name: RUN[name] for name in ("weights",)},
-    "features.json": {name: RUN[name] for name in ("samples",)},
-    "metrics.json": RUN,
-}
+# Inputs of a run's records, by name, and the record beside them whose output each is.
+MAKERS = {"weights": "model", "samples": "samples", "scores": "scores", "features": "features"}
 STAGES = {"model": "train", "samples": "sample", "scores": "score", "features": "embed", "metrics": "evaluate"}
 
 
@@ -163,7 +157,7 @@ def _odd(folder: Path, path: Path, record: dict) -> bool:
     parts, inputs = path.relative_to(folder).parts, record.get("inputs", {})
     if len(parts) != 4 or path.stem not in STAGES:
         return False
-    stages = {name: path.parent / f"{stage}.json" for name, stage in CHAIN.get(path.name, {}).items()}
+    stages = {name: path.parent / f"{stage}.json" for name, stage in MAKERS.items()}
     stages |= {"data": folder / parts[0] / "data.json", "ruler": folder / parts[0] / "ruler/features.json"}
     for name, before in stages.items():
         made = io.read_json(before).get("outputs", {}) if before.is_file() else {}
