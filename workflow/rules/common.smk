@@ -1,4 +1,5 @@
 # The grid and five helpers, spec(), code(), gpu(), handed_in() and missing(): the only Python of the workflow.
+import gc
 import os
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from gm import plan
 from gm.commands import lock, records
 from gm.commands.scheduler import unlimited
 from gm.config import ConfigError
+
+# The graph of jobs only grows until they start: to look through it for garbage takes a fifth of the planning.
+gc.disable()
 
 try:
     settings = workflow.config_settings
@@ -28,6 +32,7 @@ wildcard_constraints:
 
 
 onstart:
+    gc.enable()
     # one run at a time, whether 'gm run' or 'snakemake' began it
     try:
         lock.keep(Path(ROOT).parent)
