@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 
 import pytest
 from robustness import fuzz, kills, project, valid
@@ -152,11 +151,15 @@ def test_two_runs_at_once_the_second_is_refused_and_the_first_is_not_harmed(firs
 @workflow
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_asked_to_stop_stops_and_leaves_no_process(first, tmp_path, asked):
-    """In the background of a shell script too, where SIGINT is ignored."""
+    """In the background of a shell script too, where SIGINT is ignored; under nohup alone SIGHUP is."""
+
+    def background() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(asked, signal.SIG_DFL)  # however the tests themselves were started
+
     folder = project.workplace(tmp_path / "stopped")
     run = {"cwd": folder, "env": project.environment(first.code), "stderr": subprocess.DEVNULL}
-    ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    one = subprocess.Popen(project.RUN, **run, stdout=subprocess.DEVNULL, preexec_fn=ignore)
+    one = subprocess.Popen(project.RUN, **run, stdout=subprocess.DEVNULL, preexec_fn=background)
     while not (folder / "results/small/digits/data.npz").exists():
         assert one.poll() is None
         time.sleep(0.05)
