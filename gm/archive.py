@@ -26,7 +26,8 @@ from gm import io
 FORMAT = 1
 MANIFEST, CRATE = "manifest.json", "ro-crate-metadata.json"
 EPOCH = (1980, 1, 1, 0, 0, 0)
-# What reading a zip file can end with whose bytes are not those of one.
+# What reading a zip file can end with whose bytes are not those of one; zipfile says NotImplementedError of a packing
+# or a version of the format that it does not know.
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError)
 ENCRYPTED, PACKINGS = 0x1, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 SUFFIXES = frozenset(

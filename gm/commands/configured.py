@@ -119,16 +119,18 @@ def checked(grid: Path, resolved: dict) -> plan.Plan:
 
 
 def written(folder: Path, grid: dict, **cut: list) -> Path:
-    """A grid file, beside the configuration that it came with; its own names its contestants and datasets as packed.
+    """Write a grid file beside the configuration that it came with: contestants and datasets by their names, as packed.
+
+    `cut` replaces keys of the grid, and leaves out those that speak of pairs of runs.
 
     Raises:
-        gm.archive.Refused: the archive's own grid file is another one, or its name is none.
+        gm.archive.Refused: the benchmark's name is no name of a file.
     """
     name = grid["benchmark"]
     if not archive.NAME.fullmatch(name):
         raise archive.Refused(f"{name!r} is no name of a benchmark")
     path = folder / f"{name}.yaml"
-    grid |= {kind: [Path(entry).stem if entry.endswith((".yaml", ".yml")) else entry for entry in grid[kind]]
+    grid = grid | {kind: [Path(entry).stem if entry.endswith((".yaml", ".yml")) else entry for entry in grid[kind]]
              for kind in ("datasets", "models")}  # fmt: skip
     if cut:
         grid = {key: value for key, value in grid.items() if key not in ("compare", "ladder", "only")} | cut

@@ -47,7 +47,7 @@ def agrees(folder: Path, cell: tuple, root: Path, spec: dict) -> bool:
         print(f"  {place}: the same bytes")
         return True
     rows = [io.read_rows(path / place / "metrics.csv") for path in (folder, root)]
-    seeds = [[row for row in io.read_rows(folder / dataset / model / str(seed) / "metrics.csv")]
+    seeds = [io.read_rows(folder / dataset / model / str(seed) / "metrics.csv")
              for dataset, model, seed in map(tuple, spec["planned"]) if (dataset, model) == cell[:2]]  # fmt: skip
     worst, where, n = compare(*rows)
     wide = [] if worst <= ERRORS else beyond(*rows, seeds)

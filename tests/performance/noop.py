@@ -67,6 +67,12 @@ rule report:
 """
 
 
+def plain(planned: plan.Plan, folder: Path) -> None:
+    """Write the plain Snakefile with the jobs of a grid."""
+    runs = [(d, m, str(s)) for d, m, s in planned.runs]
+    (folder / "Snakefile").write_text(HEAD.format(runs=runs, datasets=list(planned.datasets)))
+
+
 def cpu(command: list[str], folder: Path) -> float:
     """CPU seconds of a command and its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -85,12 +91,11 @@ def main() -> None:
     ours = [sys.executable, "-m", "gm", "run", options.grid, "--cores", "2"]
     with tempfile.TemporaryDirectory() as folder:
         peer = Path(folder)
-        runs = [(d, m, str(s)) for d, m, s in planned.runs]
-        (peer / "Snakefile").write_text(HEAD.format(runs=runs, datasets=list(planned.datasets)))
-        plain = [sys.executable, "-m", "snakemake", "--cores", "2", "--quiet", "all"]
-        cpu(plain, peer)
+        plain(planned, peer)
+        alone = [sys.executable, "-m", "snakemake", "--cores", "2", "--quiet", "all"]
+        cpu(alone, peer)
         cpu(ours, Path())
-        pairs = [(cpu(ours, Path()), cpu(plain, peer)) for _ in range(options.repeats)]
+        pairs = [(cpu(ours, Path()), cpu(alone, peer)) for _ in range(options.repeats)]
     ratios = [a / b for a, b in pairs]
     print(f"{sum(jobs.values())} jobs, {options.repeats} pairs of runs with nothing to do")
     print(f"gm run     {statistics.median(a for a, _ in pairs):.2f} s CPU")

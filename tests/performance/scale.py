@@ -14,18 +14,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import yaml
-from noop import HEAD
+from noop import plain
 
 from gm import plan
 
 MODELS = ["resample", "memoriser", "ppca", "mixture", "copula", "class-ppca", "gaussian", "independent", "flow", "vae"]
 MORE = "ebm"
-GRID = {"benchmark": "scale", "datasets": ["digits"], "models": MODELS, "metrics": ["frechet"], "nets": ["pca"]}
+GRID = {"benchmark": "scale", "datasets": ["digits"], "metrics": ["frechet"], "nets": ["pca"]}
 
 
 def cost(command: list[str], folder: Path) -> tuple[float, float]:
@@ -37,26 +37,12 @@ def cost(command: list[str], folder: Path) -> tuple[float, float]:
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def grid(folder: Path, runs: int) -> Path:
-    """A grid file of so many runs."""
+def grid(folder: Path, runs: int, more: Sequence[str] = ()) -> Path:
+    """A grid file of so many runs, and as many seeds of each further model."""
     path = folder / "scale.yaml"
-    path.write_text(yaml.safe_dump(GRID | {"seeds": list(range(-(-runs // len(MODELS))))}))
+    seeds = list(range(-(-runs // len(MODELS))))
+    path.write_text(yaml.safe_dump(GRID | {"models": [*MODELS, *more], "seeds": seeds}))
     return path
-
-
-def one_more(file: Path, snakefile: Path) -> None:
-    """A model more in the grid of `file`, and in the plain Snakefile beside it."""
-    grid = yaml.safe_load(file.read_text())
-    file.write_text(yaml.safe_dump(grid | {"models": [*MODELS, MORE]}))
-    plain(file, snakefile)
-
-
-def plain(file: Path, snakefile: Path) -> int:
-    """Write the plain Snakefile with the jobs of a grid; the number of jobs."""
-    planned = plan.read(file)
-    runs = [(d, m, str(s)) for d, m, s in planned.runs]
-    snakefile.write_text(HEAD.format(runs=runs, datasets=list(planned.datasets)))
-    return len(list(planned.jobs()))
 
 
 def measure(runs: int, made: bool) -> Iterator[tuple[str, int, tuple[float, float], tuple[float, float]]]:
@@ -64,20 +50,21 @@ def measure(runs: int, made: bool) -> Iterator[tuple[str, int, tuple[float, floa
     dry = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "all", "--cores", "2"]
     make = [sys.executable, str(Path(__file__).with_name("made.py"))]
     with tempfile.TemporaryDirectory() as ours, tempfile.TemporaryDirectory() as peer:
-        file, snakefile = grid(Path(ours), runs), Path(peer) / "Snakefile"
         here = str(plan.REPOSITORY / "Snakefile")
 
-        def both() -> tuple[tuple[float, float], tuple[float, float]]:
-            return cost([*dry, "--snakefile", here, "--configfile", str(file)], Path(ours)), cost(dry, Path(peer))
+        def both(todo: str, file: Path) -> tuple[str, int, tuple[float, float], tuple[float, float]]:
+            planned = plan.read(file)
+            plain(planned, Path(peer))
+            costs = cost([*dry, "--snakefile", here, "--configfile", str(file)], Path(ours)), cost(dry, Path(peer))
+            return todo, len(list(planned.jobs())), *costs
 
-        jobs = plain(file, snakefile)
-        yield "all", jobs, *both()
+        file = grid(Path(ours), runs)
+        yield both("all", file)
         if made:
             cost([*make, here, str(file)], Path(ours))
-            cost([*make, str(snakefile)], Path(peer))
-            yield "nothing", jobs, *both()
-            one_more(file, snakefile)
-            yield "a model", plain(file, snakefile), *both()
+            cost([*make, "Snakefile"], Path(peer))
+            yield both("nothing", file)
+            yield both("a model", grid(Path(ours), runs, [MORE]))
 
 
 def main() -> None:
